@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+"""Adds pseudo ground-truth 3D poses to a JSON of 2D poses (Sec. 4.2).
+
+    python datasets/add_pseudo_3d.py coco_train.json --mocap datasets/mocap/poses.npz --views 1000000 \\
+        --output coco_train_3d.json
+
+Each person with at least 4 annotated joints, among them a shoulder and a hip, gets the 3D pose of the nearest virtual
+view, and the missing 2D joints from its projection (v = 0). Others stay without 3D and are ignored in training.
+People with measured or synthetic 3D are left as they are. Killed and started again with the same arguments, the
+search goes on where it was; its progress is kept beside the output until that is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from lcrnet_d2.mocap import PoseBase, PseudoPoses, PseudoPoseSearch, ViewRanges, is_searchable, random_views
+from lcrnet_d2.structures import BODY13
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("poses", type=Path, help="JSON with the 13 joints (datasets/prepare_*.py)")
+    parser.add_argument("--mocap", required=True, type=Path, help="pose base of datasets/prepare_mocap.py")
+    parser.add_argument("--output", required=True, type=Path, help="the JSON to write")
+    parser.add_argument("--views", type=lambda text: int(float(text)), default=1_000_000, help="virtual views (1e6)")
+    parser.add_argument("--elevation", type=float, nargs=2, default=ViewRanges().elevation, help="degrees, above: > 0")
+    parser.add_argument("--roll", type=float, nargs=2, default=ViewRanges().roll, help="degrees")
+    parser.add_argument("--max-error", type=float, help="reject matches with a larger error (fraction of pose size)")
+    parser.add_argument("--seed", type=int, default=0, help="of the views")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--memory", type=float, default=0.5, help="GB of working memory beside the views' 2D")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    args = parse_arguments(arguments)
+    content = json.loads(args.poses.read_bytes())
+    people = people_without_3d(content, args.poses)
+    keypoints = torch.tensor([p["keypoints"] for p in people], dtype=torch.float64).reshape(-1, len(BODY13), 3)
+    poses_2d, annotated = keypoints[..., :2], keypoints[..., 2] > 0
+    base = PoseBase.load(args.mocap)
+    ranges = ViewRanges(elevation=tuple(args.elevation), roll=tuple(args.roll))
+    views = random_views(base.poses_3d, args.views, torch.Generator().manual_seed(args.seed), ranges)
+    search = PseudoPoseSearch(views, args.device, int(args.memory * 1e9))
+    progress = Path(f"{args.output}.progress.npz")
+    view_index = search_all(search, poses_2d, annotated, progress)
+    result = search.fit(poses_2d, annotated, view_index, args.max_error)
+    write_into(people, result)
+    write_whole(args.output, content)
+    progress.unlink(missing_ok=True)
+    print(summary(result, is_searchable(annotated, BODY13)))
+    return 0
+
+
+def people_without_3d(content: dict[str, Any], path: Path) -> list[dict[str, Any]]:
+    """Annotations to search for: with keypoints, no crowds, no 3D of a better origin."""
+    joints = [category.get("keypoints") for category in content.get("categories", [])]
+    if joints != [list(BODY13.joints)]:
+        raise ValueError(f"{path}: its joints are {joints}; expected {list(BODY13.joints)} (datasets/prepare_*.py)")
+    return [
+        a
+        for a in content["annotations"]
+        if a.get("keypoints") and not a.get("iscrowd") and a.get("pose_3d_source", "pseudo") == "pseudo"
+    ]
+
+
+def search_all(
+    search: PseudoPoseSearch, poses_2d: torch.Tensor, annotated: torch.Tensor, progress: Path
+) -> torch.Tensor:
+    """(N,) view of each person; the state is written after each batch and read again after a kill."""
+    digest = hashlib.sha256(poses_2d.numpy().tobytes() + annotated.numpy().tobytes())
+    for values in (search.views.poses_3d, search.views.pose_index, search.views.angles):
+        digest.update(values.numpy().tobytes())
+    done, view_index = _read_progress(progress, digest.hexdigest(), len(annotated))
+    batches = search.batches(annotated)
+    with tqdm(total=sum(len(rows) for rows in batches), unit="person", desc="pseudo 3D") as bar:
+        for rows in batches:
+            if not done[rows].all():
+                view_index[rows] = search.nearest_views(poses_2d[rows], annotated[rows])
+                done[rows] = True
+                _write_progress(progress, digest.hexdigest(), done, view_index)
+            bar.update(len(rows))
+    return view_index
+
+
+def _read_progress(path: Path, digest: str, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    if path.is_file():
+        with np.load(path, allow_pickle=False) as file:
+            if str(file["digest"]) == digest:
+                return torch.from_numpy(file["done"]), torch.from_numpy(file["view_index"])
+        print(f"{path} is of other poses or views: starting anew", file=sys.stderr)
+    return torch.zeros(count, dtype=torch.bool), torch.full((count,), -1, dtype=torch.long)
+
+
+def _write_progress(path: Path, digest: str, done: torch.Tensor, view_index: torch.Tensor) -> None:
+    partial = path.with_suffix(".part")
+    with partial.open("wb") as file:
+        np.savez(file, digest=digest, done=done.numpy(), view_index=view_index.numpy())
+    partial.replace(path)
+
+
+def write_into(people: list[dict[str, Any]], result: PseudoPoses) -> None:
+    """3D and completed joints into the annotations; a match that was not found takes earlier pseudo 3D away."""
+    for i, person in enumerate(people):
+        for key in ("pose_3d", "pose_3d_source", "pose_3d_error"):
+            person.pop(key, None)
+        if not result.found[i]:
+            continue
+        keypoints = np.array(person["keypoints"], dtype=np.float64).reshape(-1, 3)
+        missing = keypoints[:, 2] == 0
+        keypoints[missing, :2] = result.poses_2d[i].numpy()[missing].round(2)
+        person["keypoints"] = keypoints.ravel().tolist()
+        person["pose_3d"] = result.poses_3d[i].double().numpy().round(5).tolist()
+        person["pose_3d_source"] = "pseudo"
+        person["pose_3d_error"] = round(float(result.error_relative[i]), 5)
+
+
+def write_whole(path: Path, content: dict[str, Any]) -> None:
+    partial = Path(f"{path}.part")
+    partial.write_text(json.dumps(content))
+    partial.replace(path)
+
+
+def summary(result: PseudoPoses, searchable: torch.Tensor) -> str:
+    """One line: people, with 3D, too few joints, rejected, errors."""
+    count, found = len(searchable), int(result.found.sum())
+    errors = result.error_relative[result.found]
+    mean = (
+        f"{errors.mean() * 100:.2f} % of the pose size, {result.error_px[result.found].mean():.2f} px" if found else "-"
+    )
+    return (
+        f"{count} people: {found} with 3D, {int((~searchable).sum())} with too few joints, "
+        f"{int((searchable & ~result.found).sum())} rejected; mean matching error {mean}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

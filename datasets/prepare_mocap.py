@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+"""MoCap files to one pose base (.npz): the 3D side of pseudo ground truth and of anchor poses (Sec. 4.2).
+
+    python datasets/prepare_mocap.py datasets/mocap/*.tar.xz datasets/mocap/bvh --fps 10 --min-distance 30mm \\
+        --output datasets/mocap/poses.npz
+
+ROOT is a folder, a zip or tar archive (read without unpacking), or one .amc, .bvh or .c3d file. Broken takes are
+listed and left out; the exit code is 1 only if no take could be read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+
+from lcrnet_d2.mocap.asf_amc import DEFAULT_FPS
+from lcrnet_d2.mocap.pose_base import PoseBase, distinct_poses
+from lcrnet_d2.mocap.take import BrokenTakeError, Take
+from lcrnet_d2.mocap.takes import read_takes
+
+
+def metres(text: str) -> float:
+    """0.03, 0.03m, 3cm and 30mm are the same length."""
+    match = re.fullmatch(r"(\d*\.?\d+)\s*(mm|cm|m|)", text.strip())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no length; write for example 30mm")
+    return float(match[1]) * {"mm": 0.001, "cm": 0.01, "m": 1.0, "": 1.0}[match[2]]
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("roots", nargs="+", metavar="ROOT", help="folders, archives or files")
+    parser.add_argument("--output", required=True, type=Path, help="the .npz to write")
+    parser.add_argument("--fps", type=float, default=10.0, help="poses per second to keep (default 10)")
+    parser.add_argument(
+        "--min-distance",
+        type=metres,
+        default=0.03,
+        help="drop a pose nearer than this (mean joint distance, heading removed) to one already kept (30mm); 0: none",
+    )
+    parser.add_argument("--amc-fps", type=float, default=DEFAULT_FPS, help="rate of .amc files, which do not say (120)")
+    parser.add_argument(
+        "--bvh-unit", type=metres, default=None, help="length of a .bvh's unit, such as 1cm (default: by leg length)"
+    )
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    args = parse_arguments(arguments)
+    start = time.perf_counter()
+    takes, broken = _read_all(args)
+    if not takes:
+        print(f"no take could be read from {args.roots}", file=sys.stderr)
+        return 1
+    base = PoseBase.from_takes(takes)
+    with tqdm(total=len(base), unit="pose", desc="distinct poses") as bar:
+        kept = distinct_poses(base.poses_3d, args.min_distance, lambda done: bar.update(done - bar.n))
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    base.select(kept).save(args.output)
+    print(
+        f"{len(takes)} takes of {len(set(base.subjects))} subjects, {len(broken)} broken; {len(base)} poses at "
+        f"{args.fps:g} per second, {len(kept)} at least {args.min_distance * 1000:g} mm apart; "
+        f"{time.perf_counter() - start:.0f} s; {args.output}"
+    )
+    return 0
+
+
+def _read_all(args: argparse.Namespace) -> tuple[list[Take], list[BrokenTakeError]]:
+    takes, broken = [], []
+    with tqdm(unit="take", desc="takes") as bar:
+        for result in read_takes(args.roots, args.fps, max(args.workers, 1), args.amc_fps, args.bvh_unit):
+            bar.update()
+            if isinstance(result, Take):
+                takes.append(result)
+            else:
+                broken.append(result)
+                bar.write(f"left out: {result}", file=sys.stderr)
+    return takes, broken
+
+
+if __name__ == "__main__":
+    sys.exit(main())

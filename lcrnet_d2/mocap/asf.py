@@ -1,0 +1,218 @@
+"""Acclaim's ASF: the skeleton of CMU's and HDM05's subjects.
+
+A bone b has a direction and length, axes C_b = R(axis angles) and up to three degrees of freedom; its local
+rotation is C_b R(dof) C_b^-1 and turns the bone itself. Lengths in inches / (`length` of `:units`):
+metres = value * 0.0254 / length.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .kinematics import NodeTree, end_of
+from .take import BrokenTakeError, bounded_text, numbers
+
+__all__ = ["MOVES", "TURNS", "AsfSkeleton", "Bone", "parse_asf"]
+
+TURNS = ("rx", "ry", "rz")
+MOVES = ("tx", "ty", "tz")
+
+_MAX_BONES = 1000
+_SECTIONS = {":version", ":name", ":units", ":documentation", ":root", ":bonedata", ":hierarchy", ":skin"}
+
+
+@dataclass
+class Bone:
+    """As written in `:bonedata` (or `:root`)."""
+
+    line: int
+    offset: np.ndarray | None = None
+    length: float | None = None
+    axis: tuple[float, float, float] | None = None
+    axis_order: str = "xyz"
+    dof: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class AsfSkeleton:
+    """A subject's skeleton.
+
+    Attributes:
+        tree: nodes in the file's unit.
+        bones: name -> bone; "root" included.
+        metres_per_unit: of lengths and root positions.
+        radians: True if angles are in radians.
+        source: the file.
+    """
+
+    tree: NodeTree
+    bones: dict[str, Bone]
+    metres_per_unit: float
+    radians: bool
+    source: str
+
+    @property
+    def columns(self) -> dict[str, int]:
+        """Values each bone has in a frame of an AMC file; bones that do not move are not in it."""
+        return {name: len(bone.dof) for name, bone in self.bones.items() if bone.dof}
+
+
+@dataclass
+class _AsfFile:
+    """What has been read so far."""
+
+    length_unit: float = 1.0
+    radians: bool = False
+    root: Bone = field(default_factory=lambda: Bone(0, np.zeros(3), 0.0, (0.0, 0.0, 0.0)))
+    root_position: np.ndarray = field(default_factory=lambda: np.zeros(3))
+    bones: dict[str, Bone] = field(default_factory=dict)
+    parents: dict[str, str] = field(default_factory=dict)
+
+
+def parse_asf(data: bytes, source: str) -> AsfSkeleton:
+    """Reads a skeleton.
+
+    Raises:
+        BrokenTakeError: names file and line: a missing section, a bone without direction, length or axis, one
+            that is not in the hierarchy, a degree of freedom that is no rotation.
+    """
+    file, section = _AsfFile(), ""
+    lines = bounded_text(data, source).splitlines()
+    readers = {":units": _units_line, ":root": _root_line, ":hierarchy": _hierarchy_line}
+    bone_lines: list[tuple[int, list[str]]] = []
+    seen = set()
+    for number, line in enumerate(lines, 1):
+        words = line.split("#", 1)[0].split()
+        if not words:
+            continue
+        if words[0].startswith(":"):
+            section = words[0].lower()
+            if section not in _SECTIONS:
+                raise BrokenTakeError(source, number, f"unknown section {words[0][:40]!r}")
+            seen.add(section)
+        elif section == ":bonedata":
+            bone_lines.append((number, words))
+        elif section in readers:
+            readers[section](file, words, source, number)
+    missing = [name for name in (":root", ":bonedata", ":hierarchy") if name not in seen]
+    if missing:
+        raise BrokenTakeError(source, len(lines), f"no section {missing}: not a whole ASF file")
+    file.bones = _bones(bone_lines, source)
+    return _skeleton(file, source, len(lines))
+
+
+def _units_line(file: _AsfFile, words: list[str], source: str, line: int) -> None:
+    if words[0] == "length":
+        (file.length_unit,) = _several(words[1:], 1, source, line)
+        if not file.length_unit > 0:
+            raise BrokenTakeError(source, line, "the length unit is not above 0")
+    elif words[0] == "angle":
+        if words[1:] not in (["deg"], ["rad"]):
+            raise BrokenTakeError(source, line, f"angles in {' '.join(words[1:])!r}; known: deg, rad")
+        file.radians = words[1] == "rad"
+
+
+def _root_line(file: _AsfFile, words: list[str], source: str, line: int) -> None:
+    if words[0] == "order":
+        file.root.dof = tuple(word.lower() for word in words[1:])
+        if sorted(file.root.dof) != sorted(MOVES + TURNS):
+            raise BrokenTakeError(source, line, f"root order {words[1:]}; expected TX TY TZ RX RY RZ in some order")
+    elif words[0] == "axis":
+        file.root.axis_order = _axis_order(words[1] if len(words) > 1 else "", source, line)
+    elif words[0] == "position":
+        file.root_position = np.array(_several(words[1:], 3, source, line))
+    elif words[0] == "orientation":
+        x, y, z = _several(words[1:], 3, source, line)
+        file.root.axis = (x, y, z)
+
+
+def _hierarchy_line(file: _AsfFile, words: list[str], source: str, line: int) -> None:
+    if words in (["begin"], ["end"]):
+        return
+    for child in words[1:]:
+        if child in file.parents or child == "root":
+            raise BrokenTakeError(source, line, f"{child!r} has two parents")
+        if words[0] != "root" and words[0] not in file.parents:
+            raise BrokenTakeError(source, line, f"{words[0]!r} has children before it has a parent")
+        file.parents[child] = words[0]
+
+
+def _bones(lines: list[tuple[int, list[str]]], source: str) -> dict[str, Bone]:
+    bones: dict[str, Bone] = {}
+    bone, name = None, None
+    for line, words in lines:
+        if words == ["begin"]:
+            bone, name = Bone(line), None
+        elif bone is None:
+            raise BrokenTakeError(source, line, f"{words[0][:40]!r} outside begin ... end")
+        elif words[0] == "name" and len(words) == 2:
+            name = words[1]
+        elif words == ["end"]:
+            _check_bone(bone, name, bones, source)
+            bones[str(name)], bone = bone, None
+        else:
+            _bone_line(bone, words, source, line)
+    if bone is not None:
+        raise BrokenTakeError(source, bone.line, f"bone {name!r} has no end: the file is cut")
+    return bones
+
+
+def _bone_line(bone: Bone, words: list[str], source: str, line: int) -> None:
+    if words[0] == "direction":
+        bone.offset = np.array(_several(words[1:], 3, source, line))
+    elif words[0] == "length":
+        (bone.length,) = _several(words[1:], 1, source, line)
+    elif words[0] == "axis":
+        x, y, z = _several(words[1:4], 3, source, line)
+        bone.axis, bone.axis_order = (x, y, z), _axis_order("".join(words[4:]), source, line)
+    elif words[0] == "dof":
+        bone.dof = tuple(word.lower() for word in words[1:])
+        if not set(bone.dof) <= set(TURNS) or len(set(bone.dof)) != len(bone.dof):
+            raise BrokenTakeError(source, line, f"degrees of freedom {words[1:]}; only rx, ry, rz are known")
+
+
+def _check_bone(bone: Bone, name: str | None, bones: dict[str, Bone], source: str) -> None:
+    lacking = [what for what in ("offset", "length", "axis") if getattr(bone, what) is None]
+    if name is None or lacking:
+        words = ", ".join(lacking).replace("offset", "direction") or "name"
+        raise BrokenTakeError(source, bone.line, f"bone {name!r} has no {words}")
+    if name in bones or name == "root":
+        raise BrokenTakeError(source, bone.line, f"two bones named {name!r}")
+    if len(bones) >= _MAX_BONES:
+        raise BrokenTakeError(source, bone.line, f"more than {_MAX_BONES} bones")
+
+
+def _axis_order(word: str, source: str, line: int) -> str:
+    if sorted(word.upper()) != ["X", "Y", "Z"]:
+        raise BrokenTakeError(source, line, f"axis order {word[:40]!r}; expected XYZ in some order")
+    return word.lower()
+
+
+def _several(words: list[str], count: int, source: str, line: int) -> list[float]:
+    if len(words) != count:
+        raise BrokenTakeError(source, line, f"{len(words)} values where {count} belong")
+    return numbers(words, source, line)
+
+
+def _skeleton(file: _AsfFile, source: str, last_line: int) -> AsfSkeleton:
+    """Bones as nodes: bone b starts where its parent ends, so a node's offset is its parent's bone."""
+    homeless = sorted(set(file.bones) ^ set(file.parents))
+    if homeless:
+        raise BrokenTakeError(source, last_line, f"bones {homeless} are not both in :bonedata and in :hierarchy")
+    if not file.root.dof:
+        raise BrokenTakeError(source, last_line, "the root has no order")
+    bones = {"root": file.root, **file.bones}
+    vectors = {name: np.asarray(bone.offset) * bone.length for name, bone in bones.items()}
+    names, parents, offsets = ["root"], [-1], [file.root_position]
+    for child, parent in file.parents.items():
+        names.append(child)
+        parents.append(names.index(parent))
+        offsets.append(vectors[parent])
+    for last in sorted(set(file.parents) - set(file.parents.values())):
+        names.append(end_of(last))
+        parents.append(names.index(last))
+        offsets.append(vectors[last])
+    tree = NodeTree(tuple(names), tuple(parents), np.array(offsets))
+    return AsfSkeleton(tree, bones, 0.0254 / file.length_unit, file.radians, source)

@@ -1,0 +1,24 @@
+"""The network: importing this registers its parts with Detectron2."""
+
+from .efficientnet_lite import EfficientNetLite
+from .lcr_outputs import LCROutputLayers, PoseProposals, select_pose_proposals
+from .pose_regression import PoseTransform
+from .ppi import PosesInImage, integrate_pose_proposals, suppress_pose_proposals
+from .roi_heads import LCRNetROIHeads
+from .rpn import LCRNetRPN
+from .vgg import VGG16, VGGBoxHead
+
+__all__ = [
+    "VGG16",
+    "EfficientNetLite",
+    "LCRNetROIHeads",
+    "LCRNetRPN",
+    "LCROutputLayers",
+    "PoseProposals",
+    "PoseTransform",
+    "PosesInImage",
+    "VGGBoxHead",
+    "integrate_pose_proposals",
+    "select_pose_proposals",
+    "suppress_pose_proposals",
+]

@@ -1,0 +1,235 @@
+"""Classification and regression of pose proposals (Sec. 3.2 and 3.3): layers, losses, decoding.
+
+Shapes: R boxes of a batch, F of them on people, C classes (K anchor poses, doubled where upper-body
+classes are in use), J joints, P pose proposals = (box, class) pairs. Background is class C, the last.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.layers import ShapeSpec
+from detectron2.structures import Instances
+from detectron2.utils.events import get_event_storage
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..structures import SKELETONS, AnchorPoses
+from .pose_regression import PoseTransform
+
+__all__ = ["LCROutputLayers", "PoseProposals", "select_pose_proposals"]
+
+
+class PoseProposals(NamedTuple):
+    """The P refined pose proposals of one image.
+
+    scores: (P,) u(c) of Eq. 3; poses_2d: (P, J, 2) px; poses_3d: (P, J, 3) m; classes: (P,);
+    boxes: (P,) index of the region each comes from; confidences: (P,) probability that it is a person.
+    """
+
+    scores: Tensor
+    poses_2d: Tensor
+    poses_3d: Tensor
+    classes: Tensor
+    boxes: Tensor
+    confidences: Tensor
+
+
+class LCROutputLayers(nn.Module):
+    """The two layers after the shared fully-connected ones, and the anchor poses they refer to.
+
+    The anchor poses are buffers, so that a checkpoint is complete: the module is built from their
+    number alone and they are NaN until a checkpoint or `set_anchor_poses` brings them.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        input_shape: ShapeSpec,
+        *,
+        num_anchor_poses: int,
+        num_joints: int,
+        upper_body: bool,
+        pose_transform: PoseTransform,
+        batch_size_per_image: int,
+        min_score: float,
+        min_proposals: int,
+    ) -> None:
+        """
+        Args:
+            input_shape: of the features after the shared layers; d numbers each.
+            num_anchor_poses: K; num_joints: J; upper_body: twice as many classes (Sec. 4.2).
+            pose_transform: encodes and decodes regression targets.
+            batch_size_per_image: sampled boxes per image, the divisor of both losses.
+            min_score, min_proposals: which (box, class) pairs are decoded, see `select_pose_proposals`.
+        """
+        super().__init__()
+        width = input_shape.channels * (input_shape.width or 1) * (input_shape.height or 1)
+        self.num_anchor_poses = num_anchor_poses
+        self.num_joints = num_joints
+        self.num_classes = num_anchor_poses * (2 if upper_body else 1)
+        self.pose_transform = pose_transform
+        self.batch_size_per_image = batch_size_per_image
+        self.min_score = min_score
+        self.min_proposals = min_proposals
+        self.cls_score = nn.Linear(width, self.num_classes + 1)
+        # (K + 1) x 5 x J numbers in the paper; background has nothing to regress and gets none here.
+        self.pose_pred = nn.Linear(width, self.num_classes * num_joints * 5)
+        nn.init.normal_(self.cls_score.weight, std=0.01)
+        nn.init.normal_(self.pose_pred.weight, std=0.001)
+        for layer in (self.cls_score, self.pose_pred):
+            nn.init.zeros_(layer.bias)
+        self.register_buffer("anchor_poses_2d", torch.full((self.num_classes, num_joints, 2), torch.nan))
+        self.register_buffer("anchor_poses_3d", torch.full((self.num_classes, num_joints, 3), torch.nan))
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec) -> dict:
+        lcrnet = cfg.MODEL.LCRNET
+        return {
+            "input_shape": input_shape,
+            "num_anchor_poses": lcrnet.NUM_ANCHOR_POSES,
+            "num_joints": len(SKELETONS[lcrnet.SKELETON]),
+            "upper_body": lcrnet.UPPER_BODY,
+            "pose_transform": PoseTransform(lcrnet.POSE_REG_SCALE),
+            "batch_size_per_image": cfg.MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE,
+            "min_score": lcrnet.INTEGRATION.MIN_PROPOSAL_SCORE / lcrnet.NUM_ANCHOR_POSES,
+            "min_proposals": lcrnet.INTEGRATION.MIN_PROPOSALS,
+        }
+
+    def set_anchor_poses(self, anchors: AnchorPoses) -> None:
+        """Takes over anchor poses; ValueError where their number, joints or upper-body classes do not fit."""
+        here = (self.num_anchor_poses, self.num_classes, self.num_joints)
+        there = (anchors.num_full_body, len(anchors), len(anchors.skeleton))
+        if here != there:
+            raise ValueError(
+                "anchor poses do not fit the model: K, classes, joints are "
+                f"{there} in the file and {here} in the config (MODEL.LCRNET)"
+            )
+        self.anchor_poses_2d.copy_(anchors.poses_2d)
+        self.anchor_poses_3d.copy_(anchors.poses_3d)
+
+    def check_anchor_poses(self, anchors: AnchorPoses | None = None) -> None:
+        """RuntimeError if there are none yet, ValueError if they are not `anchors`, the ones used for labels."""
+        if not bool(torch.isfinite(self.anchor_poses_3d).all()):
+            raise RuntimeError(
+                "the model has no anchor poses: load a trained checkpoint (MODEL.WEIGHTS) or "
+                "set MODEL.LCRNET.ANCHOR_POSES to a file of tools/build_anchor_poses.py"
+            )
+        if anchors is None:
+            return
+        mine = torch.cat([self.anchor_poses_2d, self.anchor_poses_3d], -1).cpu()
+        theirs = torch.cat([anchors.poses_2d, anchors.poses_3d], -1)
+        if mine.shape != theirs.shape or not torch.allclose(mine, theirs, atol=1e-5):
+            raise ValueError(
+                "the model's anchor poses are not those of MODEL.LCRNET.ANCHOR_POSES, which label the training "
+                "data; train with the file the checkpoint was made with, or set MODEL.LCRNET.NEW_HEAD True"
+            )
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """(R, C + 1) class logits, and the (R, d) features that regression is computed from where needed."""
+        features = features.flatten(1)
+        return self.cls_score(features), features
+
+    def losses(self, predictions: tuple[Tensor, Tensor], proposals: list[Instances]) -> dict[str, Tensor]:
+        """Eq. 3 and 4, each summed over the sampled boxes and divided by how many the config asks for.
+
+        Args:
+            predictions: of `forward`, for all `proposals` in order.
+            proposals: sampled boxes with gt_classes in [0, C], and on images with people
+                gt_keypoints (n, J, 3) px and gt_poses_3d (n, J, 3) m.
+        """
+        logits, features = predictions
+        divisor = len(proposals) * self.batch_size_per_image
+        gt_classes = torch.cat([p.gt_classes for p in proposals])
+        on_people = gt_classes < self.num_classes
+        loss_cls = F.cross_entropy(logits, gt_classes, reduction="sum") / divisor
+        deltas = self._deltas_of_class(features[on_people], gt_classes[on_people])
+        targets = self._targets(proposals, deltas)
+        loss_reg = F.smooth_l1_loss(deltas, targets, beta=1.0, reduction="sum") / divisor
+        _log_accuracy(logits.detach(), gt_classes, on_people)
+        return {"loss_pose_cls": loss_cls, "loss_pose_reg": loss_reg}
+
+    def _deltas_of_class(self, features: Tensor, classes: Tensor) -> Tensor:
+        """(F, J, 5): every class is computed for the few boxes on people, and the box's own kept."""
+        everything = self.pose_pred(features).view(len(features), self.num_classes, self.num_joints, 5)
+        return everything[torch.arange(len(classes), device=classes.device), classes]
+
+    def _targets(self, proposals: list[Instances], like: Tensor) -> Tensor:
+        """(F, J, 5) t_cB of the boxes on people (Sec. 3.1)."""
+        targets = [like.new_zeros((0, self.num_joints, 5))]
+        for image in proposals:
+            people = image[image.gt_classes < self.num_classes]
+            if len(people):  # images without people have no gt_keypoints
+                targets.append(
+                    self.pose_transform.get_deltas(
+                        people.proposal_boxes.tensor,
+                        self.anchor_poses_2d[people.gt_classes],
+                        self.anchor_poses_3d[people.gt_classes],
+                        people.gt_keypoints[..., :2],
+                        people.gt_poses_3d,
+                    )
+                )
+        return torch.cat(targets)
+
+    def inference(self, predictions: tuple[Tensor, Tensor], boxes: list[Tensor]) -> list[PoseProposals]:
+        """Scores every (box, class) pair, then regresses and decodes only those worth keeping.
+
+        Args:
+            predictions: of `forward`.
+            boxes: per image (R_i, 4) px.
+        """
+        logits, features = predictions
+        probabilities = logits.float().softmax(1)
+        out, first = [], 0
+        for image_boxes in boxes:
+            rows = slice(first, first + len(image_boxes))
+            first = rows.stop
+            scores, indices, classes = select_pose_proposals(
+                probabilities[rows, :-1], self.min_score, self.min_proposals
+            )
+            deltas = self._deltas_of_pairs(features[rows], indices, classes)
+            poses_2d, poses_3d = self.pose_transform.apply_deltas(
+                image_boxes[indices], self.anchor_poses_2d[classes], self.anchor_poses_3d[classes], deltas
+            )
+            confidences = 1 - probabilities[rows, -1][indices]
+            out.append(PoseProposals(scores, poses_2d, poses_3d, classes, indices, confidences))
+        return out
+
+    def _deltas_of_pairs(self, features: Tensor, rows: Tensor, classes: Tensor) -> Tensor:
+        """(P, J, 5) regression of box `rows[p]` for class `classes[p]`: one product for each class that occurs."""
+        width = self.num_joints * 5
+        out = features.new_zeros((len(rows), width))
+        order = torch.argsort(classes, stable=True)
+        counts = torch.bincount(classes, minlength=self.num_classes).tolist()
+        for c, pairs in enumerate(order.split(counts)):
+            if len(pairs):
+                block = slice(c * width, (c + 1) * width)
+                weight, bias = self.pose_pred.weight[block], self.pose_pred.bias[block]
+                out[pairs] = F.linear(features[rows[pairs]], weight, bias).to(out)
+        return out.view(-1, self.num_joints, 5)
+
+
+def select_pose_proposals(probabilities: Tensor, min_score: float, min_count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The (box, class) pairs worth decoding: all of at least `min_score`, and the best `min_count` at least.
+
+    Args:
+        probabilities: (R, C), without background.
+
+    Returns:
+        scores, box and class of each pair, (P,) each, in order of box and class.
+    """
+    flat = probabilities.flatten()
+    count = max(int((flat >= min_score).sum()), min(min_count, len(flat)))
+    pairs = flat.topk(count).indices.sort().values
+    return flat[pairs], pairs // probabilities.shape[1], pairs % probabilities.shape[1]
+
+
+def _log_accuracy(logits: Tensor, gt_classes: Tensor, on_people: Tensor) -> None:
+    """Shares of sampled boxes with the right class, and of those on people with the right anchor pose."""
+    storage = get_event_storage()
+    right = logits.argmax(1) == gt_classes
+    storage.put_scalar("lcrnet/cls_accuracy", right.float().mean().item() if len(right) else 0.0)
+    if bool(on_people.any()):
+        storage.put_scalar("lcrnet/anchor_accuracy", right[on_people].float().mean().item())

@@ -1,0 +1,209 @@
+"""LCRNetROIHeads: regions in, people out. Wiring only; the parts are in lcr_outputs.py and ppi.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.layers import ShapeSpec
+from detectron2.modeling.poolers import ROIPooler
+from detectron2.modeling.roi_heads import ROI_HEADS_REGISTRY, ROIHeads, build_box_head
+from detectron2.structures import Boxes, ImageList, Instances, pairwise_iou
+from torch import Tensor, nn
+
+from ..structures import PERSON, SKELETONS, Skeleton, centre_poses, joint_box, lies_in_ignored_region
+from .lcr_outputs import LCROutputLayers, PoseProposals
+from .ppi import PosesInImage, integrate_pose_proposals, suppress_pose_proposals
+
+__all__ = ["LCRNetROIHeads"]
+
+#: (proposals, image size, which are of upper-body classes) -> people
+Integration = Callable[[PoseProposals, tuple[int, int], Tensor], PosesInImage]
+
+
+@ROI_HEADS_REGISTRY.register()
+class LCRNetROIHeads(ROIHeads):
+    """RoI pooling, shared layers, classification and regression, pose proposals integration.
+
+    Training returns the losses `loss_pose_cls` and `loss_pose_reg`, whatever is in the batch.
+    Inference returns per image the Instances of `people_to_instances`.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        in_features: list[str],
+        box_pooler: ROIPooler,
+        box_head: nn.Module,
+        box_predictor: LCROutputLayers,
+        skeleton: Skeleton,
+        integration: Integration,
+        score_threshold: float,
+        max_people: int,
+        **kwargs: Any,
+    ) -> None:
+        """
+        Args:
+            in_features: names of the feature maps that boxes are pooled from.
+            box_head: the shared fully-connected layers.
+            box_predictor: classification and regression layers.
+            skeleton: of the poses.
+            integration: makes people of pose proposals.
+            score_threshold, max_people: which people are returned, and how many at most.
+            kwargs: of ROIHeads (sampling and matching).
+        """
+        super().__init__(**kwargs)
+        self.in_features = in_features
+        self.box_pooler = box_pooler
+        self.box_head = box_head
+        self.box_predictor = box_predictor
+        self.skeleton = skeleton
+        self.integration = integration
+        self.score_threshold = score_threshold
+        self.max_people = max_people
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
+        box_head_cfg = cfg.MODEL.ROI_BOX_HEAD
+        in_features = cfg.MODEL.ROI_HEADS.IN_FEATURES
+        resolution = box_head_cfg.POOLER_RESOLUTION
+        channels = input_shape[in_features[0]].channels
+        box_head = build_box_head(cfg, ShapeSpec(channels=channels, height=resolution, width=resolution))
+        box_predictor = LCROutputLayers(cfg, box_head.output_shape)
+        method = cfg.MODEL.LCRNET.INTEGRATION.METHOD
+        return super().from_config(cfg) | {
+            "num_classes": box_predictor.num_classes,
+            "in_features": in_features,
+            "box_pooler": ROIPooler(
+                output_size=resolution,
+                scales=tuple(1.0 / input_shape[f].stride for f in in_features),
+                sampling_ratio=box_head_cfg.POOLER_SAMPLING_RATIO,
+                pooler_type=box_head_cfg.POOLER_TYPE,
+            ),
+            "box_head": box_head,
+            "box_predictor": box_predictor,
+            "skeleton": SKELETONS[cfg.MODEL.LCRNET.SKELETON],
+            "integration": _integration_from_config(cfg),
+            "score_threshold": cfg.MODEL.LCRNET.INTEGRATION["SCORE_THRESH_" + method.upper()],
+            "max_people": cfg.TEST.DETECTIONS_PER_IMAGE,
+        }
+
+    def forward(
+        self,
+        images: ImageList,
+        features: dict[str, Tensor],
+        proposals: list[Instances],
+        targets: list[Instances] | None = None,
+    ) -> tuple[list[Instances], dict[str, Tensor]]:
+        if self.training:
+            assert targets is not None
+            proposals = self.label_and_sample_proposals(proposals, targets)
+        boxes = [p.proposal_boxes for p in proposals]
+        pooled = self.box_pooler([features[f] for f in self.in_features], boxes)
+        predictions = self.box_predictor(self.box_head(pooled))
+        if self.training:
+            return [], self.box_predictor.losses(predictions, proposals)
+        self.box_predictor.check_anchor_poses()
+        decoded = self.box_predictor.inference(predictions, [b.tensor for b in boxes])
+        return [self._people(d, p) for d, p in zip(decoded, proposals, strict=True)], {}
+
+    @torch.no_grad()
+    def label_and_sample_proposals(self, proposals: list[Instances], targets: list[Instances]) -> list[Instances]:
+        """As Detectron2's, but people alone are matched, and what lies in an ignored region is never sampled."""
+        people = [t[t.gt_kinds == PERSON] for t in targets]
+        kept = []
+        for image, targets_, people_ in zip(proposals, targets, people, strict=True):
+            if len(people_) < len(targets_):
+                boxes = image.proposal_boxes
+                unmatched = self.proposal_matcher(pairwise_iou(people_.gt_boxes, boxes))[1] == 0
+                ignored = lies_in_ignored_region(boxes.tensor, targets_.gt_boxes.tensor, targets_.gt_kinds)
+                image = image[~(unmatched & ignored)]
+            kept.append(image)
+        return super().label_and_sample_proposals(kept, people)
+
+    def _people(self, decoded: PoseProposals, regions: Instances) -> Instances:
+        # 3D is relative to the body centre by definition; regression leaves it a few mm off.
+        decoded = decoded._replace(poses_3d=centre_poses(decoded.poses_3d, self.skeleton))
+        is_upper_body = decoded.classes >= self.box_predictor.num_anchor_poses
+        people = self.integration(decoded, regions.image_size, is_upper_body)
+        instances = people_to_instances(people, decoded, regions)
+        return instances[instances.scores > self.score_threshold][: self.max_people]
+
+
+def people_to_instances(people: PosesInImage, proposals: PoseProposals, regions: Instances) -> Instances:
+    """The N people of an image as Detectron2 sees them, and what is known about how they came about.
+
+    Fields: pred_boxes around the 2D joints, scores (N,), pred_classes = 0 (the person category),
+    pred_keypoints (N, J, 3) px with 1 in the last column, pred_poses_3d (N, J, 3) m.
+    pred_anchors (N,) class of the seed; pred_groups (N,); pred_confidences (N,) in [0, 1], the
+    probability that the seed's region is a person.
+    In parts of the image's width and height, so that `detector_postprocess` need not know them:
+    pred_seed_keypoints (N, J, 2) and pred_seed_boxes (N, 4), the seed's pose and region; pred_spreads_2d
+    (N, J, 2), standard deviation of what was averaged. pred_seed_scores (N,), pred_seed_poses_3d
+    (N, J, 3) m, pred_spreads_3d (N, J) m.
+    """
+    height, width = regions.image_size
+    size = people.poses_2d.new_tensor([width, height])
+    out = Instances(regions.image_size)
+    out.pred_boxes = Boxes(joint_box(people.poses_2d))
+    out.scores = people.scores
+    out.pred_classes = torch.zeros_like(people.seeds)
+    out.pred_keypoints = torch.cat([people.poses_2d, torch.ones_like(people.poses_2d[..., :1])], -1)
+    out.pred_poses_3d = people.poses_3d
+    out.pred_groups = people.groups
+    seed_regions = proposals.boxes[people.seeds]
+    out.pred_anchors = proposals.classes[people.seeds]
+    out.pred_confidences = proposals.confidences[people.seeds]
+    out.pred_seed_scores = proposals.scores[people.seeds]
+    out.pred_seed_keypoints = proposals.poses_2d[people.seeds] / size
+    out.pred_seed_poses_3d = proposals.poses_3d[people.seeds]
+    out.pred_seed_boxes = regions.proposal_boxes.tensor[seed_regions] / size.repeat(2)
+    members = people.members
+    out.pred_spreads_2d = _spread(proposals.poses_2d, people.poses_2d, proposals.scores, members).sqrt() / size
+    out.pred_spreads_3d = _spread(proposals.poses_3d, people.poses_3d, proposals.scores, members).sum(-1).sqrt()
+    return out
+
+
+def _spread(proposals: Tensor, poses: Tensor, scores: Tensor, members: Tensor) -> Tensor:
+    """(N, J, d) mean square deviation of each person's members from the person's pose, weighted as in Eq. 7."""
+    persons, indices = members
+    weights = scores[indices]
+    total = torch.zeros(len(poses), device=poses.device).index_add_(0, persons, weights)
+    squares = (proposals[indices] - poses[persons]).square() * weights[:, None, None]
+    return torch.zeros_like(poses).index_add_(0, persons, squares) / total.clamp(min=1e-12)[:, None, None]
+
+
+def _integration_from_config(cfg: CfgNode) -> Integration:
+    node = cfg.MODEL.LCRNET.INTEGRATION
+    lower_limbs = SKELETONS[cfg.MODEL.LCRNET.SKELETON].lower_limbs
+    clip = node.CLIP_BOXES
+
+    def ppi(proposals: PoseProposals, image_size: tuple[int, int], is_upper_body: Tensor) -> PosesInImage:
+        return integrate_pose_proposals(
+            proposals.scores,
+            proposals.poses_2d,
+            proposals.poses_3d,
+            image_size if clip else None,
+            is_upper_body,
+            lower_limbs,
+            iou_threshold=node.IOU_THRESH,
+            t_3d=node.T_3D,
+            all_modes=node.ALL_MODES,
+            min_seed_score=node.MIN_SEED_SCORE,
+            min_mode_score=node.MIN_MODE_SCORE,
+            lower_body_weight=node.LOWER_BODY_WEIGHT,
+        )
+
+    def nms(proposals: PoseProposals, image_size: tuple[int, int], is_upper_body: Tensor) -> PosesInImage:
+        boxes_within = image_size if clip else None
+        return suppress_pose_proposals(
+            proposals.scores, proposals.poses_2d, proposals.poses_3d, boxes_within, iou_threshold=node.IOU_THRESH
+        )
+
+    methods = {"ppi": ppi, "nms": nms}
+    if node.METHOD not in methods:
+        raise ValueError(f"MODEL.LCRNET.INTEGRATION.METHOD is {node.METHOD!r}, expected one of {sorted(methods)}")
+    return methods[node.METHOD]

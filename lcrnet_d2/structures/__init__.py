@@ -1,0 +1,40 @@
+"""Values: skeletons, anchor poses, pose geometry. They know no data set and no model."""
+
+from .anchor_poses import AnchorPoses
+from .display import bone_colour, pose_metadata
+from .pose_geometry import (
+    body_centre,
+    centre_poses,
+    joint_box,
+    margin_box,
+    mirror_poses_3d,
+    pose_distance,
+    to_box_units,
+)
+from .rows import CROWD, PERSON, UNANNOTATED, lies_in_ignored_region
+from .skeleton import BODY13, COCO17, H36M17, LSP14, MPII16, MUPOTS17, SKELETONS, Skeleton
+
+__all__ = [
+    "BODY13",
+    "COCO17",
+    "CROWD",
+    "H36M17",
+    "LSP14",
+    "MPII16",
+    "MUPOTS17",
+    "PERSON",
+    "SKELETONS",
+    "UNANNOTATED",
+    "AnchorPoses",
+    "Skeleton",
+    "body_centre",
+    "bone_colour",
+    "centre_poses",
+    "joint_box",
+    "lies_in_ignored_region",
+    "margin_box",
+    "mirror_poses_3d",
+    "pose_distance",
+    "pose_metadata",
+    "to_box_units",
+]

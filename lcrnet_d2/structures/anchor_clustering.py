@@ -1,0 +1,75 @@
+"""Anchor poses from data: K-means on 3D poses (Sec. 4.1 and 4.2, "Anchor-poses").
+
+Shapes: N poses, K anchor poses, J joints.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .anchor_poses import AnchorPoses
+from .pose_geometry import centre_poses, margin_box, mirror_poses_3d, pose_distance, to_box_units
+from .skeleton import Skeleton
+
+__all__ = ["cluster_poses", "mirror_poses_2d", "with_mirrored"]
+
+
+def cluster_poses(
+    poses_2d: Tensor, poses_3d: Tensor, skeleton: Skeleton, num_anchor_poses: int, upper_body: bool, seed: int
+) -> AnchorPoses:
+    """K-means of oriented, body-centred poses; an anchor pose is the mean of its cluster.
+
+    Args:
+        poses_2d: (N, J, 2) px, y down, every joint known.
+        poses_3d: (N, J, 3) m, camera axes.
+        num_anchor_poses: K.
+        upper_body: adds K classes whose 2D is relative to the box around the upper body.
+        seed: of the K-means initialisation.
+
+    Raises:
+        ValueError: fewer different poses than K, or poses that are not finite.
+    """
+    from sklearn.cluster import KMeans  # 1 s to import; only anchor building needs it
+
+    if not (torch.isfinite(poses_2d).all() and torch.isfinite(poses_3d).all()):
+        raise ValueError("cannot cluster poses with NaN or infinite coordinates")
+    poses_3d = centre_poses(poses_3d, skeleton)
+    different = len(torch.unique(poses_3d.flatten(1), dim=0)) if len(poses_3d) else 0
+    if different < num_anchor_poses:
+        raise ValueError(f"{num_anchor_poses} anchor poses asked of {different} different poses")
+    kmeans = KMeans(num_anchor_poses, n_init=3, random_state=seed).fit(poses_3d.flatten(1).double().numpy())
+    members = torch.nn.functional.one_hot(torch.from_numpy(kmeans.labels_).long(), num_anchor_poses).double()  # (N, K)
+    sizes = members.sum(0)
+
+    def mean_of_cluster(values: Tensor) -> Tensor:
+        sums = members.T @ values.double().flatten(1)
+        return (sums / sizes[:, None]).view(num_anchor_poses, *values.shape[1:]).float()
+
+    anchors_3d = mean_of_cluster(poses_3d)
+    anchors_2d = [mean_of_cluster(to_box_units(poses_2d, margin_box(poses_2d)))]
+    if upper_body:
+        upper_boxes = margin_box(poses_2d[:, skeleton.upper_body])
+        anchors_2d.append(mean_of_cluster(to_box_units(poses_2d, upper_boxes)))
+    distances = pose_distance(poses_3d, anchors_3d).double()
+    return AnchorPoses(
+        poses_2d=torch.cat(anchors_2d),
+        poses_3d=torch.cat([anchors_3d] * len(anchors_2d)),
+        skeleton=skeleton,
+        num_full_body=num_anchor_poses,
+        cluster_sizes=sizes.long(),
+        mean_distances=((distances * members).sum(0) / sizes).float(),
+    )
+
+
+def mirror_poses_2d(poses_2d: Tensor, skeleton: Skeleton) -> Tensor:
+    """(N, J, 2) mirrored at x = 0, left and right joints swapped: goes with `mirror_poses_3d`."""
+    return poses_2d[:, skeleton.flip_indices] * poses_2d.new_tensor([-1.0, 1.0])
+
+
+def with_mirrored(poses_2d: Tensor, poses_3d: Tensor, skeleton: Skeleton) -> tuple[Tensor, Tensor]:
+    """(2N, ...) poses and their mirror images, as the paper's training sets hold them (Sec. 4.2)."""
+    return (
+        torch.cat([poses_2d, mirror_poses_2d(poses_2d, skeleton)]),
+        torch.cat([poses_3d, mirror_poses_3d(poses_3d, skeleton)]),
+    )

@@ -1,0 +1,40 @@
+"""What a row of ground truth stands for: a person, or a region nobody may learn from.
+
+`gt_kinds` of the training Instances holds one of these per row. Regions are never matched; proposals
+and RPN anchors that match no person and lie in one are left out of the losses.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+__all__ = ["CROWD", "PERSON", "UNANNOTATED", "inside_fraction", "lies_in_ignored_region"]
+
+#: A person: matched by proposals, learnt by the RPN, and by the head if its 3D pose is known.
+PERSON = 0
+#: A crowd annotation: people in it are not told apart.
+CROWD = 1
+#: The whole of an image in which not everyone is annotated.
+UNANNOTATED = 2
+
+
+def inside_fraction(boxes: Tensor, regions: Tensor) -> Tensor:
+    """(R, M) share of each box's own area inside each region, boxes (R, 4) and regions (M, 4) in px."""
+    top_left = boxes[:, None, :2].maximum(regions[None, :, :2])
+    bottom_right = boxes[:, None, 2:].minimum(regions[None, :, 2:])
+    intersection = (bottom_right - top_left).clamp(min=0).prod(-1)
+    area = (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(-1)
+    return intersection / area.clamp(min=1e-6)[:, None]
+
+
+def lies_in_ignored_region(boxes: Tensor, gt_boxes: Tensor, gt_kinds: Tensor) -> Tensor:
+    """(R,) bool: boxes that, unless they match a person, say nothing about what is background.
+
+    A box at least half inside a region is ignored; but in a partly annotated image one at least half
+    inside an annotated person's box is background after all: what is there is known.
+    """
+    people = gt_kinds == PERSON
+    ignored = (inside_fraction(boxes, gt_boxes[~people]) >= 0.5).any(1)
+    if bool((gt_kinds == UNANNOTATED).any()):
+        ignored &= ~(inside_fraction(boxes, gt_boxes[people]) >= 0.5).any(1)
+    return ignored

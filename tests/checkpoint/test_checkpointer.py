@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from detectron2.modeling import build_model
+from torch import nn
+
+from lcrnet_d2.checkpoint import LCRNetCheckpointer
+from lcrnet_d2.checkpoint.array_pickle import load_array_pickle
+from lcrnet_d2.config import load_config
+from lcrnet_d2.structures import AnchorPoses
+
+
+def small_model(k: int = 4, upper_body: bool = True, skeleton: str = "BODY13") -> nn.Module:
+    opts = ["MODEL.LCRNET.NUM_ANCHOR_POSES", k, "MODEL.LCRNET.UPPER_BODY", upper_body, "MODEL.DEVICE", "cpu"]
+    opts += ["MODEL.LCRNET.SKELETON", skeleton, "MODEL.FPN.OUT_CHANNELS", 8, "MODEL.ROI_BOX_HEAD.FC_DIM", 8]
+    return build_model(load_config("Base-LCRNet-Lite0-FPN.yaml", opts))
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory, anchors: AnchorPoses) -> Path:
+    folder = tmp_path_factory.mktemp("saved")
+    model = small_model()
+    model.roi_heads.box_predictor.set_anchor_poses(anchors)
+    LCRNetCheckpointer(model, str(folder)).save("model", iteration=7)
+    return folder / "model.pth"
+
+
+def test_a_checkpoint_is_complete(saved: Path, anchors: AnchorPoses) -> None:
+    model = small_model()
+    assert LCRNetCheckpointer(model).load(str(saved))["iteration"] == 7
+    model.roi_heads.box_predictor.check_anchor_poses(anchors)
+    assert (saved.parent / "last_checkpoint").read_text() == "model.pth"
+
+
+@pytest.mark.parametrize("change", [{"k": 5}, {"upper_body": False}, {"skeleton": "H36M17"}], ids=str)
+def test_another_head_is_an_error_and_changes_nothing(change: dict, saved: Path) -> None:
+    model = small_model(**change)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    with pytest.raises(ValueError, match="does not fit the config"):
+        LCRNetCheckpointer(model).load(str(saved))
+    assert all(torch.equal(v, before[k]) or v.isnan().all() for k, v in model.state_dict().items())
+
+
+def test_a_new_head_keeps_the_backbone(saved: Path) -> None:
+    model = small_model(k=5)
+    LCRNetCheckpointer(model, new_head=True).load(str(saved))
+    theirs = torch.load(saved)["model"]
+    key = "roi_heads.box_head.fc1.weight"
+    assert torch.equal(model.state_dict()[key], theirs[key])
+    with pytest.raises(RuntimeError, match="no anchor poses"):
+        model.roi_heads.box_predictor.check_anchor_poses()
+
+
+def test_weights_from_pip_fill_the_backbone() -> None:
+    model = small_model()
+    before = model.backbone.bottom_up.stem.weight.clone()
+    LCRNetCheckpointer(model).load("pip://efficientnet-lite0")
+    assert not torch.equal(model.backbone.bottom_up.stem.weight, before)
+
+
+def test_the_best_checkpoint_is_not_what_training_resumes_from(tmp_path: Path) -> None:
+    checkpointer = LCRNetCheckpointer(nn.Linear(1, 1), str(tmp_path))
+    checkpointer.save("model_0000001")
+    checkpointer.save("model_best")
+    assert checkpointer.get_checkpoint_file().endswith("model_0000001.pth")
+    assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint"])
+def test_broken_and_missing_files_are_named(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "broken.pth"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"broken\.pth"):
+        LCRNetCheckpointer(nn.Linear(1, 1)).load(str(path))
+    with pytest.raises(FileNotFoundError, match=r"none\.pth"):
+        LCRNetCheckpointer(nn.Linear(1, 1)).load(str(tmp_path / "none.pth"))
+
+
+class Attack:
+    def __reduce__(self) -> tuple:
+        return (eval, ("1 + 1",))
+
+
+def test_pickles_are_read_without_running_anything(tmp_path: Path) -> None:
+    arrays = {"a": np.arange(6.0).reshape(2, 3), "b": [np.float32(2), "text"], "c": {"d": np.zeros(0, np.int64)}}
+    (tmp_path / "good.pkl").write_bytes(pickle.dumps(arrays))
+    loaded = load_array_pickle(tmp_path / "good.pkl")
+    np.testing.assert_array_equal(loaded["a"], arrays["a"])
+    (tmp_path / "bad.pkl").write_bytes(pickle.dumps({"model": Attack()}))
+    with pytest.raises(ValueError, match=r"bad\.pkl.*eval"):
+        load_array_pickle(tmp_path / "bad.pkl")
+    with pytest.raises(ValueError, match=r"bad\.pkl"):
+        LCRNetCheckpointer(nn.Linear(1, 1)).load(str(tmp_path / "bad.pkl"))
+
+
+def test_zoo_pickles_are_converted_by_name(tmp_path: Path) -> None:
+    weights = {"weight": np.full((1, 1), 3.0, np.float32), "bias": np.zeros(1, np.float32)}
+    path = tmp_path / "zoo.pkl"
+    path.write_bytes(pickle.dumps({"model": weights, "__author__": "test"}))
+    layer = nn.Linear(1, 1)
+    LCRNetCheckpointer(layer).load(str(path))
+    assert layer.weight.item() == 3.0

@@ -1,0 +1,37 @@
+import runpy
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+
+TOOL = runpy.run_path(str(Path(__file__).parents[2] / "tools" / "convert_backbone.py"))
+
+
+def convert(*args: object) -> None:
+    TOOL["main"](TOOL["parse_args"]([str(arg) for arg in args]))
+
+
+def test_resnet_file_for_an_fpn_and_the_config_it_needs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    state = torchvision.models.resnet18().state_dict()
+    torch.save(state, tmp_path / "in.pth")
+    convert("resnet", tmp_path / "in.pth", tmp_path / "out.pth")
+    written = torch.load(tmp_path / "out.pth", weights_only=True)["model"]
+    assert torch.equal(written["backbone.bottom_up.stem.conv1.weight"], state["conv1.weight"])
+    assert "MODEL.RESNETS.STRIDE_IN_1X1: False" in capsys.readouterr().out
+    convert("resnet", tmp_path / "in.pth", tmp_path / "out.pth", "--no-fpn")
+    assert "backbone.stem.conv1.weight" in torch.load(tmp_path / "out.pth", weights_only=True)["model"]
+
+
+def test_vgg16_with_fpn_is_refused(tmp_path: Path) -> None:
+    torch.save({}, tmp_path / "in.pth")
+    with pytest.raises(ValueError, match="leave out --fpn"):
+        convert("vgg16", tmp_path / "in.pth", tmp_path / "out.pth", "--fpn")
+
+
+def test_help_has_an_example_of_each_network(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        TOOL["parse_args"](["--help"])
+    text = capsys.readouterr().out
+    assert all(f"convert_backbone.py {network} " in text for network in ("vgg16", "resnet"))
+    assert "pip://efficientnet-lite0" in text

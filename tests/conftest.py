@@ -1,0 +1,23 @@
+"""Fixtures that several rooms share."""
+
+from __future__ import annotations
+
+import pytest
+from tests_support import random_poses, seen_at
+
+from lcrnet_d2.structures import BODY13, AnchorPoses
+from lcrnet_d2.structures.anchor_clustering import cluster_poses
+
+
+@pytest.fixture(scope="session")
+def anchors() -> AnchorPoses:
+    """K = 4 anchor poses with upper-body classes."""
+    poses = random_poses(200, seed=0)
+    return cluster_poses(seen_at(poses, 100, 100, 80), poses, BODY13, 4, True, seed=0)
+
+
+@pytest.fixture(scope="session")
+def full_body_anchors() -> AnchorPoses:
+    """K = 4, full bodies alone."""
+    poses = random_poses(200, seed=0)
+    return cluster_poses(seen_at(poses, 100, 100, 80), poses, BODY13, 4, False, seed=0)

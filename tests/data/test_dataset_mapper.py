@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from detectron2.structures import BoxMode
+from PIL import Image
+
+from lcrnet_d2 import LCRNetDatasetMapper
+from lcrnet_d2.config import load_config
+from lcrnet_d2.data import ImageFileError, PoseTargets
+from lcrnet_d2.data.datasets.pose_json import load_pose_json
+from lcrnet_d2.structures import BODY13, CROWD, PERSON, UNANNOTATED, AnchorPoses, margin_box
+from tests_support import person, random_poses, seen_at, standing_pose, write_tiny_set
+
+SIZE = (120, 160)  # H, W
+
+
+def rows(anchors: AnchorPoses, points: torch.Tensor, v: float = 2.0, fraction: float = 0.25, **more: object):
+    keypoints = torch.cat([points, torch.full((len(points), 13, 1), v)], -1)
+    poses = standing_pose().expand(len(points), 13, 3)
+    nothing = torch.zeros(0, 4)
+    arguments = {"boxes_without_3d": nothing, "crowd_boxes": nothing, "partly_annotated": False} | more
+    return PoseTargets(anchors, fraction)(keypoints, poses, image_size=SIZE, **arguments)
+
+
+def standing_at(x: float, y: float, scale: float = 50) -> torch.Tensor:
+    return seen_at(standing_pose()[None], x, y, scale)
+
+
+def test_a_whole_person_has_a_full_row_and_an_upper_body_row(anchors: AnchorPoses) -> None:
+    points = standing_at(80, 50)
+    out = rows(anchors, points)
+    assert out.gt_kinds.tolist() == [PERSON, PERSON]
+    torch.testing.assert_close(out.gt_boxes.tensor[0], margin_box(points)[0])
+    torch.testing.assert_close(out.gt_boxes.tensor[1], margin_box(points[:, BODY13.upper_body])[0])
+    assert out.gt_classes[0] < 4 and out.gt_classes[1] == out.gt_classes[0] + 4
+
+
+def test_legs_outside_the_image_leave_the_upper_body_alone(anchors: AnchorPoses) -> None:
+    out = rows(anchors, standing_at(80, 110))  # hips at y 122 and above, knees at 142
+    assert len(out) == 1 and out.gt_classes[0] >= 4
+    assert out.gt_boxes.tensor[0, 3] == SIZE[0]  # clipped
+    assert out.gt_keypoints[0, BODY13.index("left_ankle"), 1] > SIZE[0]  # 2D targets are not
+
+
+def test_completed_joints_do_not_earn_a_full_row(anchors: AnchorPoses) -> None:
+    assert len(rows(anchors, standing_at(80, 50), v=0.0)) == 1
+    assert len(rows(anchors, standing_at(80, 50), v=1.0)) == 2  # hidden but measured does
+
+
+def test_without_upper_body_classes_everyone_has_one_row(full_body_anchors: AnchorPoses) -> None:
+    out = rows(full_body_anchors, torch.cat([standing_at(50, 50), standing_at(80, 110)]))
+    assert len(out) == 2 and (out.gt_classes < 4).all()
+
+
+def test_full_rows_come_first(anchors: AnchorPoses) -> None:
+    out = rows(anchors, torch.cat([standing_at(50, 50), standing_at(110, 50)]))
+    assert (out.gt_classes < 4).tolist() == [True, True, False, False]
+    assert out.gt_keypoints[0].equal(out.gt_keypoints[2]) and out.gt_keypoints[1].equal(out.gt_keypoints[3])
+
+
+@pytest.mark.parametrize(("x", "kept"), [(0.0, 1), (-15.0, 0), (400.0, 0)])
+def test_a_box_mostly_outside_is_dropped(x: float, kept: int, full_body_anchors: AnchorPoses) -> None:
+    """The margin box is 0.72 m = 36 px wide: half inside at x = 0, 3 px of it at x = -15, nothing at 400."""
+    assert len(rows(full_body_anchors, standing_at(x, 50))) == kept
+
+
+def test_others_crowds_and_the_rest_of_the_image(anchors: AnchorPoses) -> None:
+    box = torch.tensor([[10.0, 10.0, 200.0, 60.0]])
+    out = rows(anchors, standing_at(80, 50)[:0], boxes_without_3d=box, crowd_boxes=box, partly_annotated=True)
+    assert out.gt_kinds.tolist() == [PERSON, CROWD, UNANNOTATED]
+    assert out.gt_classes.tolist() == [-1, -1, -1]
+    assert out.gt_boxes.tensor.tolist() == [[10, 10, 160, 60], [10, 10, 160, 60], [0, 0, 160, 120]]
+
+
+def test_labels_are_the_nearest_anchor_pose(anchors: AnchorPoses) -> None:
+    poses = random_poses(20, seed=4)
+    keypoints = torch.cat([seen_at(poses, 80, 60, 50), torch.full((20, 13, 1), 2.0)], -1)
+    nothing = torch.zeros(0, 4)
+    out = PoseTargets(anchors)(keypoints, poses, nothing, nothing, SIZE, False)
+    distances = (poses[:, None] - anchors.poses_3d[None, :4]).norm(dim=-1).mean(-1)
+    assert out.gt_classes[:20].tolist() == distances.argmin(1).tolist()
+
+
+@pytest.fixture
+def files(tmp_path: Path, anchors: AnchorPoses) -> tuple[Path, Path]:
+    anchors.save(tmp_path / "anchors.npz")
+    return write_tiny_set(tmp_path / "set"), tmp_path / "anchors.npz"
+
+
+def mapper(anchor_file: Path, is_train: bool = True, *opts: object) -> LCRNetDatasetMapper:
+    defaults = ["MODEL.LCRNET.NUM_ANCHOR_POSES", 4, "MODEL.LCRNET.UPPER_BODY", True]
+    defaults += ["MODEL.LCRNET.ANCHOR_POSES", str(anchor_file)]
+    return LCRNetDatasetMapper(load_config("Base-LCRNet-Lite0-FPN.yaml", [*defaults, *opts]), is_train)
+
+
+def test_from_file_to_rows(files: tuple[Path, Path]) -> None:
+    records = load_pose_json(files[0], files[0].parent, BODY13)
+    out = mapper(files[1])(records[1])
+    assert out["image"].shape == (3, 240, 320) and out["image"].dtype == torch.uint8
+    assert len(out["instances"]) == 2 and "annotations" not in out
+    assert records[1]["annotations"]  # the registered dict is left as it was
+    nobody = mapper(files[1])(records[0])["instances"]
+    assert len(nobody) == 0 and nobody.gt_keypoints.shape == (0, 13, 3)
+
+
+def test_augmented_joints_stay_on_the_body(files: tuple[Path, Path]) -> None:
+    """The stick figure is drawn in a colour of its own; after crop, flip, roll and resize its joints are on it."""
+    records = load_pose_json(files[0], files[0].parent, BODY13)
+    augmenting = mapper(
+        files[1], True, "INPUT.LCRNET.ROTATION", 25.0, "INPUT.CROP.ENABLED", True, "INPUT.CROP.SIZE", [0.9, 0.9]
+    )
+    for number in range(10):
+        out = augmenting(records[1 + number % 5])
+        rows_ = out["instances"]
+        image = out["image"].float()
+        for x, y, _ in rows_.gt_keypoints[:1].reshape(-1, 3).tolist():
+            x, y = int(x), int(y)
+            if 2 <= x < image.shape[2] - 2 and 2 <= y < image.shape[1] - 2:
+                patch = image[:, y - 2 : y + 3, x - 2 : x + 3]
+                assert (patch[0] - patch[2]).max() > 60  # RGB: the figure is reddish, all else is grey or black
+
+
+def test_test_time_has_no_labels(files: tuple[Path, Path]) -> None:
+    records = load_pose_json(files[0], files[0].parent, BODY13)
+    out = mapper(Path("none.npz"), False)(records[1])
+    assert set(out) == {"file_name", "height", "width", "image_id", "image"}
+
+
+def test_an_unreadable_image_is_skipped_in_training_and_an_error_in_testing(
+    files: tuple[Path, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    record = load_pose_json(files[0], files[0].parent, BODY13)[1]
+    Path(record["file_name"]).write_bytes(b"no image")
+    assert mapper(files[1])(record) is None
+    assert "1.png" in caplog.text
+    with pytest.raises(ImageFileError, match=r"1\.png"):
+        mapper(files[1], False)(record)
+
+
+def test_an_image_of_another_size_than_annotated_is_refused(files: tuple[Path, Path]) -> None:
+    record = load_pose_json(files[0], files[0].parent, BODY13)[1]
+    Image.fromarray(np.zeros((50, 60, 3), np.uint8)).save(record["file_name"])
+    with pytest.raises(ImageFileError, match=r"60 x 50 px, its annotation says 160 x 120"):
+        mapper(files[1], False)(record)
+
+
+@pytest.mark.parametrize(
+    ("opts", "message"),
+    [
+        (["MODEL.LCRNET.NUM_ANCHOR_POSES", 5], "does not fit the config"),
+        (["MODEL.LCRNET.UPPER_BODY", False], "does not fit the config"),
+        (["MODEL.LCRNET.SKELETON", "H36M17"], "does not fit the config"),
+        (["MODEL.LCRNET.ANCHOR_POSES", ""], "ANCHOR_POSES is empty"),
+        (["INPUT.RANDOM_FLIP", "vertical"], "RANDOM_FLIP"),
+    ],
+)
+def test_anchors_that_do_not_fit_the_config_are_an_error(
+    opts: list[object], message: str, files: tuple[Path, Path]
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        mapper(files[1], True, *opts)
+
+
+def test_annotated_boxes_follow_the_augmentation(files: tuple[Path, Path]) -> None:
+    """A person without 3D keeps the annotated box, resized with the image (120 -> 240 px)."""
+    record = load_pose_json(files[0], files[0].parent, BODY13)[0]
+    unknown = {"bbox": [10.0, 20.0, 40.0, 60.0], "bbox_mode": BoxMode.XYXY_ABS, "category_id": 0, "iscrowd": 0}
+    known = person(standing_pose(), standing_at(80, 60)[0])
+    record = record | {"annotations": [unknown, known]}
+    out = mapper(files[1], True, "INPUT.RANDOM_FLIP", "none")(record)["instances"]
+    assert out.gt_classes.tolist()[-1] == -1
+    assert out.gt_boxes.tensor[-1].tolist() == [20.0, 40.0, 80.0, 120.0]

@@ -1,0 +1,104 @@
+"""2D and 3D must stay two views of one person: project after an augmentation, or augment after projecting."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from detectron2.data import transforms as T
+
+from lcrnet_d2.data.pose_transforms import transform_poses, transformation_3d
+from lcrnet_d2.placement import PinholeCamera
+from lcrnet_d2.structures import BODY13
+from tests_support import random_poses, seen_at
+
+WIDTH, HEIGHT = 200, 100
+
+
+def with_v(points: torch.Tensor) -> torch.Tensor:
+    return torch.cat([points, torch.full((*points.shape[:-1], 1), 2.0)], -1)
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        T.HFlipTransform(WIDTH),
+        T.RotationTransform(HEIGHT, WIDTH, 30, expand=False),
+        T.RotationTransform(HEIGHT, WIDTH, -75, expand=True),
+        T.ResizeTransform(HEIGHT, WIDTH, 3 * HEIGHT, 3 * WIDTH),
+        T.CropTransform(20, 10, 100, 60),
+        T.NoOpTransform(),
+    ],
+    ids=lambda t: type(t).__name__,
+)
+def test_transformed_3d_projects_onto_transformed_2d(transform: T.Transform) -> None:
+    poses = random_poses(4, seed=0)
+    keypoints, poses_3d = transform_poses(
+        with_v(seen_at(poses, 70, 40, 30)), poses, T.TransformList([transform]), BODY13
+    )
+    # Orthographic: 2D, less its mean, is the scale times 3D, less its mean.
+    flat = keypoints[..., :2] - keypoints[..., :2].mean(1, keepdim=True)
+    solid = (poses_3d - poses_3d.mean(1, keepdim=True))[..., :2]
+    scale = (flat * solid).sum() / (solid * solid).sum()
+    torch.testing.assert_close(flat, scale * solid, atol=1e-3, rtol=1e-4)
+    assert scale > 0
+
+
+def test_a_flipped_person_seen_by_the_mirrored_camera() -> None:
+    """The flipped 3D pose, at the mirrored place before the mirrored camera, falls on the flipped 2D pose."""
+    camera = PinholeCamera(150.0, 150.0, 90.0, 55.0)
+    mirrored = PinholeCamera(150.0, 150.0, WIDTH - 90.0, 55.0)
+    root = torch.tensor([0.4, -0.1, 4.0])
+    pose = random_poses(1, seed=1)
+    flip = T.TransformList([T.HFlipTransform(WIDTH)])
+    keypoints, flipped = transform_poses(with_v(camera.project(pose + root)), pose, flip, BODY13)
+    projected = mirrored.project(flipped + root * torch.tensor([-1.0, 1.0, 1.0]))
+    torch.testing.assert_close(keypoints[..., :2], projected, atol=1e-3, rtol=0)
+
+
+def test_a_raised_right_hand_becomes_a_raised_left_hand() -> None:
+    pose = torch.zeros(1, 13, 3)
+    pose[0, BODY13.index("right_wrist")] = torch.tensor([-0.4, -0.9, 0.0])
+    _, flipped = transform_poses(
+        with_v(seen_at(pose, 50, 50, 10)), pose, T.TransformList([T.HFlipTransform(WIDTH)]), BODY13
+    )
+    torch.testing.assert_close(flipped[0, BODY13.index("left_wrist")], torch.tensor([0.4, -0.9, 0.0]))
+    assert flipped[0, BODY13.index("right_wrist")].abs().max() == 0
+
+
+@pytest.mark.parametrize("angle", [90, -37])
+def test_a_joint_stays_on_its_white_pixel(angle: float) -> None:
+    """Put a dot and a joint at one place, turn and flip both."""
+    image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    image[29:32, 59:62] = 255
+    pose = torch.zeros(1, 13, 3)
+    keypoints = with_v(torch.full((1, 13, 2), 0.0) + torch.tensor([60.5, 30.5]))
+    turn = T.RotationTransform(HEIGHT, WIDTH, angle, expand=True)
+    turned = turn.apply_image(image)
+    transforms = T.TransformList([turn, T.HFlipTransform(turned.shape[1])])
+    dot = np.argwhere(transforms.apply_image(image)[..., 0] > 128).mean(0)[::-1] + 0.5
+    moved, _ = transform_poses(keypoints, pose, transforms, BODY13)
+    np.testing.assert_allclose(moved[0, 0, :2], dot, atol=1.0)
+
+
+def test_joints_that_leave_the_image_stay_where_they_are() -> None:
+    keypoints = torch.zeros(1, 13, 3)
+    keypoints[0, 0] = torch.tensor([-50.0, 300.0, 1.0])
+    moved, _ = transform_poses(
+        keypoints, torch.zeros(1, 13, 3), T.TransformList([T.CropTransform(20, 10, 50, 50)]), BODY13
+    )
+    assert moved[0, 0].tolist() == [-70.0, 290.0, 1.0]
+
+
+def test_what_cannot_be_carried_to_3d_is_refused() -> None:
+    with pytest.raises(TypeError, match="VFlipTransform cannot be carried over to 3D"):
+        transformation_3d(T.TransformList([T.VFlipTransform(HEIGHT)]))
+    with pytest.raises(ValueError, match="squeezes one axis by 50%"):
+        transformation_3d(T.TransformList([T.ResizeTransform(100, 100, 100, 150)]))
+
+
+def test_nobody() -> None:
+    keypoints, poses = transform_poses(
+        torch.zeros(0, 13, 3), torch.zeros(0, 13, 3), T.TransformList([T.HFlipTransform(WIDTH)]), BODY13
+    )
+    assert keypoints.shape == (0, 13, 3) and poses.shape == (0, 13, 3)

@@ -1,0 +1,103 @@
+import copy
+
+import numpy as np
+import pytest
+from detectron2.structures import BoxMode
+
+from lcrnet_d2.evaluation import predictions_from_instances, truth_from_dict
+from lcrnet_d2.structures import BODY13
+
+
+def seen(count, rest=0):
+    return [2] * count + [rest] * (13 - count)
+
+
+def test_who_is_counted(drawn):
+    people = [
+        drawn.person(v=seen(4)),
+        drawn.person(v=seen(3, rest=1)),  # annotated, but only three joints seen
+        drawn.person(crowd=1),
+        drawn.person(bbox=[50, 50, 50, 90]),  # no area to measure errors in
+        drawn.person(centre=(100, -50)),  # only knees and ankles inside the image: four
+        drawn.person(centre=(100, -85)),  # only ankles
+    ]
+    truth = truth_from_dict(drawn.record(people), 13)
+    assert truth.is_counted.tolist() == [True, False, False, False, True, False]
+    lenient = truth_from_dict(drawn.record(people), 13, min_joints_seen=2)
+    assert lenient.is_counted.tolist() == [True, True, False, False, True, True]
+
+
+def test_nobody_is_counted_without_an_annotated_joint(drawn):
+    nothing = drawn.person(v=0)
+    assert not truth_from_dict(drawn.record([nothing]), 13, min_joints_seen=0).is_counted.any()
+
+
+def test_joints_outside_the_image_are_measured_in_3d_only(drawn):
+    truth = truth_from_dict(drawn.record([drawn.person(centre=(100, 220), v=1)]), 13)
+    outside = [BODY13.index("right_ankle"), BODY13.index("left_ankle")]  # at y = 320 of 300
+    assert np.flatnonzero(~truth.annotated_2d[0]).tolist() == outside
+    assert truth.measured_3d.all()
+
+
+def test_completed_joints_are_no_ground_truth(drawn):
+    truth = truth_from_dict(drawn.record([drawn.person(v=seen(9))]), 13)
+    assert truth.measured_3d[0].tolist() == truth.annotated_2d[0].tolist() == [True] * 9 + [False] * 4
+
+
+def test_people_without_3d_or_without_keypoints(drawn):
+    no_3d, no_2d = drawn.person(), drawn.person()
+    del no_3d["pose_3d"], no_2d["keypoints"]
+    truth = truth_from_dict(drawn.record([no_3d, no_2d]), 13)
+    assert truth.is_counted.tolist() == [True, False]
+    assert truth.measured_3d.all(1).tolist() == [False, True]
+    assert np.isnan(truth.poses_3d[0]).all()
+
+
+def test_an_image_without_people(drawn):
+    truth = truth_from_dict(drawn.record([]), 13)
+    assert truth.boxes.shape == (0, 4) and truth.poses_2d.shape == (0, 13, 2) and truth.is_counted.shape == (0,)
+
+
+def test_boxes_in_any_form_and_the_dict_stays(drawn):
+    record = drawn.record([drawn.person(bbox=[10, 20, 30, 40], bbox_mode=BoxMode.XYWH_ABS)])
+    before = copy.deepcopy(record)
+    assert truth_from_dict(record, 13).boxes.tolist() == [[10, 20, 40, 60]]
+    assert str(record) == str(before)
+
+
+def test_says_where_joints_are_missing(drawn):
+    with pytest.raises(ValueError, match=r"1\.jpg, annotation 1: keypoints holds 6 numbers, expected 13 joints x 3"):
+        truth_from_dict(drawn.record([drawn.person(), drawn.person(keypoints=[0] * 6)]), 13)
+
+
+def test_the_first_row_of_a_group_is_its_nms_pose(drawn):
+    first, other = drawn.pose_2d((100, 100)), drawn.pose_2d((250, 120))
+    output = drawn.output(
+        [first, first + 1, other],
+        scores=[0.9, 0.8, 0.7],
+        seed_poses_2d=[first - 3, first + 5, other - 7],
+        groups=[4, 4, 1],
+    )
+    people = predictions_from_instances(drawn.record([]), output["instances"])
+    assert (people.width, people.height, len(people.ppi), len(people.nms)) == (400, 300, 3, 2)
+    np.testing.assert_allclose(people.nms.poses_2d, [first - 3, other - 7], atol=1e-3)  # in pixels again
+    np.testing.assert_allclose(people.nms.boxes[1], [*other.min(0), *other.max(0)], atol=1e-3)
+    np.testing.assert_allclose(people.nms.scores, [0.9, 0.7], atol=1e-6)
+
+
+def test_predictions_are_copies(drawn):
+    output = drawn.output([drawn.pose_2d((100, 100))])
+    people = predictions_from_instances(drawn.record([]), output["instances"])
+    for field in ("pred_keypoints", "pred_poses_3d", "scores", "pred_seed_keypoints", "pred_seed_scores"):
+        output["instances"].get(field).sub_(0.5)  # as COCOEvaluator does
+    np.testing.assert_allclose(people.ppi.poses_2d[0], drawn.pose_2d((100, 100)), atol=1e-4)
+    np.testing.assert_allclose(people.ppi.poses_3d[0], drawn.standing(), atol=1e-6)
+    np.testing.assert_allclose(people.nms.poses_2d[0], drawn.pose_2d((100, 100)), atol=1e-4)
+    np.testing.assert_allclose([people.ppi.scores, people.nms.scores], 0.9, atol=1e-6)
+
+
+def test_says_which_field_a_model_lacks(drawn):
+    instances = drawn.output([drawn.pose_2d((100, 100))])["instances"]
+    instances.remove("pred_seed_boxes")
+    with pytest.raises(ValueError, match=r"1\.jpg lacks \['pred_seed_boxes'\]"):
+        predictions_from_instances(drawn.record([]), instances)

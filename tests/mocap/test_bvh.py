@@ -1,0 +1,172 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mocap_support import joint, needs_real_data, real_file
+
+from lcrnet_d2.mocap import BrokenTakeError
+from lcrnet_d2.mocap.bvh import parse_bvh, parse_bvh_nodes
+from lcrnet_d2.mocap.takes import read_take
+from lcrnet_d2.structures import BODY13, centre_poses
+
+# joint: (parent, offset in cm). y is up, the person faces +z, left is +x.
+BONES: dict[str, tuple[str, tuple[float, float, float]]] = {
+    "Hips": ("", (0, 90, 0)),
+    "Spine": ("Hips", (0, 50, 0)),
+    "Head": ("Spine", (0, 5, 0)),
+    "LeftArm": ("Spine", (20, 0, 0)),
+    "LeftForeArm": ("LeftArm", (30, 0, 0)),
+    "LeftHand": ("LeftForeArm", (25, 0, 0)),
+    "RightArm": ("Spine", (-20, 0, 0)),
+    "RightForeArm": ("RightArm", (-30, 0, 0)),
+    "RightHand": ("RightForeArm", (-25, 0, 0)),
+    "LeftUpLeg": ("Hips", (10, 0, 0)),
+    "LeftLeg": ("LeftUpLeg", (0, -40, 0)),
+    "LeftFoot": ("LeftLeg", (0, -40, 0)),
+    "RightUpLeg": ("Hips", (-10, 0, 0)),
+    "RightLeg": ("RightUpLeg", (0, -40, 0)),
+    "RightFoot": ("RightLeg", (0, -40, 0)),
+}
+MOVING = "Xposition Yposition Zposition "
+TURNING = "Zrotation Yrotation Xrotation"
+
+
+def hierarchy(scale: float = 1.0, moving_joints: tuple[str, ...] = (), bone: str = "Hips") -> list[str]:
+    parent, offset = BONES[bone]
+    word = "JOINT" if parent else "ROOT"
+    channels = MOVING + TURNING if bone in ("Hips", *moving_joints) else TURNING
+    lines = [f"{word} {bone}", "{", "OFFSET " + " ".join(str(v * scale) for v in offset)]
+    lines.append(f"CHANNELS {len(channels.split())} {channels}")
+    children = [name for name, (its_parent, _) in BONES.items() if its_parent == bone]
+    for child in children:
+        lines += hierarchy(scale, moving_joints, child)
+    if not children:
+        lines += ["End Site", "{", f"OFFSET 0 {20 * scale} 0", "}"]
+    return [*lines, "}"]
+
+
+def bvh(frames: list[dict[str, tuple[float, ...]]], scale: float = 1.0, moving_joints: tuple[str, ...] = ()) -> bytes:
+    """A motion: joint -> channel values, 0 where left out."""
+    head = hierarchy(scale, moving_joints)
+    order = [line.split()[1] for line in head if line.startswith(("ROOT", "JOINT"))]
+    rows = []
+    for frame in frames:
+        widths = {name: 6 if name in ("Hips", *moving_joints) else 3 for name in order}
+        rows.append(" ".join(str(v) for name in order for v in frame.get(name, (0.0,) * widths[name])))
+    motion = ["MOTION", f"Frames: {len(frames)}", "Frame Time: 0.025", *rows]
+    return ("\n".join(["HIERARCHY", *head, *motion]) + "\n").encode()
+
+
+def test_rest_pose_by_hand() -> None:
+    take = parse_bvh(bvh([{}, {}]), "a.bvh")
+    assert len(take) == 2 and take.fps == pytest.approx(40.0)
+    pose = take.poses_3d[0]
+    assert joint(pose, "left_ankle") == [0.1, 0.8, 0.0]
+    assert joint(pose, "left_wrist") == [0.75, -0.5, 0.0]
+    assert joint(pose, "head") == [0.0, -0.65, 0.0]  # from 0.55 to 0.75
+
+
+def test_channels_turn_in_the_order_listed() -> None:
+    """Z by 90 then, about the turned axes, X by 90: the forearm (+x) points up, whatever the second turn."""
+    pose = parse_bvh(bvh([{"LeftArm": (90.0, 0.0, 90.0)}]), "a.bvh").poses_3d[0]
+    assert joint(pose, "left_elbow") == [0.2, -0.8, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("scale", "unit"), [(1.0, 0.01), (0.01, 1.0), (10.0, 0.001), (0.01 * 0.45 / 0.0254, 0.0254 / 0.45)]
+)
+def test_the_unit_is_told_by_the_legs(scale: float, unit: float) -> None:
+    known, told = parse_bvh(bvh([{}], scale), "a.bvh", unit), parse_bvh(bvh([{}], scale), "a.bvh")
+    assert np.allclose(known.poses_3d, told.poses_3d) and joint(told.poses_3d[0], "left_ankle")[1] == 0.8
+
+
+def test_a_unit_that_cannot_be_told_is_asked_for() -> None:
+    with pytest.raises(BrokenTakeError, match="thigh and shin are 0.08 units long.*give the unit"):
+        parse_bvh(bvh([{}], 0.001), "a.bvh")  # 0.08 m, or less
+
+
+@pytest.mark.parametrize("moves", [(0.0, 0.0, 0.0), (0.0, -40.0, 0.0)])
+def test_joints_that_repeat_their_offset_or_stay_at_zero(moves: tuple[float, ...]) -> None:
+    """Both ways exporters fill the position channels of inner joints; neither moves the joint."""
+    take = parse_bvh(bvh([{"LeftLeg": (*moves, 0.0, 0.0, 0.0)}], moving_joints=("LeftLeg",)), "a.bvh")
+    assert joint(take.poses_3d[0], "left_knee") == [0.1, 0.4, 0.0]
+
+
+def test_bones_that_stretch_are_refused() -> None:
+    with pytest.raises(BrokenTakeError, match="'LeftLeg' moves against its parent"):
+        parse_bvh(bvh([{"LeftLeg": (0.0, -45.0, 0.0, 0.0, 0.0, 0.0)}], moving_joints=("LeftLeg",)), "a.bvh")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (b"Frames: 2", b"Frames: 3", "2 frames follow, 'Frames:' says 3"),
+        (b"Frames: 2", b"Frames: 1", "2 frames follow, 'Frames:' says 1"),
+        (b"Frames: 2", b"Frames: x", "'x' is not a number"),
+        (b"0.025", b"0", "0 s"),
+        (b"\n0.0 0.0", b"\n0.0", "values; the joints have 48 channels"),
+        (b"\n0.0 0.0", b"\n0.0 inf", "'inf' is not a finite number"),
+        (b"CHANNELS 3", b"CHANNELS 4", "expected a count"),
+        (b"}\nMOTION", b"MOTION", "MOTION while 1 of"),
+        (b"OFFSET 20 0 0", b"OFFSET 20 0", "no OFFSET of three values|OFFSET"),
+        (b"LeftHand", b"Paw", "unknown rig"),
+    ],
+)
+def test_damage_is_named(old: bytes, new: bytes, message: str) -> None:
+    whole = bvh([{}, {}]).replace(b"20.0 0.0 0.0", b"20 0 0")
+    assert old in whole
+    with pytest.raises(BrokenTakeError, match=message):
+        parse_bvh(whole.replace(old, new, 1), "a.bvh")
+
+
+@given(st.integers(0, len(bvh([{}, {}])) - 1))
+@settings(max_examples=200, deadline=None)
+def test_a_cut_motion_is_refused(size: int) -> None:
+    with pytest.raises(BrokenTakeError, match="a.bvh"):
+        parse_bvh(bvh([{}, {}])[:size], "a.bvh")
+
+
+def test_agrees_with_pybvh(tmp_path) -> None:
+    """A library's forward kinematics, written independently."""
+    pybvh = pytest.importorskip("pybvh")
+    rng = np.random.default_rng(0)
+    frames = [{name: tuple(rng.uniform(-180, 180, 3).round(3)) for name in BONES if name != "Hips"} for _ in range(5)]
+    (tmp_path / "a.bvh").write_bytes(bvh(frames))
+    ours = parse_bvh_nodes(bvh(frames), "a.bvh").positions
+    theirs = pybvh.read_bvh_file(tmp_path / "a.bvh").node_positions()
+    assert np.abs(ours - theirs).max() < 1e-9
+
+
+@needs_real_data
+def test_cmu_02_01_is_that_of_the_asf() -> None:
+    """The same take as ASF/AMC and in the 3dsMax conversion, which leaves out two bones that its table puts back.
+
+    Legs: to rounding of the file. Above the hips: to 10 mm, as the thorax bone put back is straight.
+    """
+    bvh_take = read_take(real_file("bvh.zip", "cmu_3dsmax/02_01.bvh"))
+    amc_take = read_take(real_file("cmu_asfamc.tar.xz", "/02_01.amc"))
+    apart = np.linalg.norm(bvh_take.poses_3d - amc_take.poses_3d, axis=-1)
+    legs = BODY13.indices([f"{side}_{name}" for side in ("left", "right") for name in ("ankle", "knee", "hip")])
+    assert apart[:, legs].max() < 1e-4 and apart.max() < 0.010
+
+
+@needs_real_data
+def test_real_files_agree_with_pybvh(tmp_path) -> None:
+    pybvh = pytest.importorskip("pybvh")
+    for name in ("cmu_3dsmax/133_21.bvh", "makehuman_cc0/fly02.bvh"):
+        file = real_file("bvh.zip", name)
+        (tmp_path / "a.bvh").write_bytes(file.data)
+        theirs = pybvh.read_bvh_file(tmp_path / "a.bvh", world_up="+y").node_positions()
+        assert np.abs(parse_bvh_nodes(file.data, name).positions - theirs).max() < 1e-6
+
+
+@needs_real_data
+def test_makehuman_poses_are_people() -> None:
+    """Joints with position channels, z up, decimetres: standing is upright, the handstand is not."""
+    import torch
+
+    head, hips = BODY13.index("head"), BODY13.indices(["left_hip", "right_hip"])
+    for name, sign in (("standing01", 1), ("gym01", -1)):
+        take = read_take(real_file("bvh.zip", f"makehuman_cc0/{name}.bvh"))
+        pose = centre_poses(torch.from_numpy(take.poses_3d), BODY13)[0]
+        assert sign * (pose[hips, 1].mean() - pose[head, 1]) > 0.4

@@ -1,0 +1,167 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mocap_support import needs_real_data, real_file
+
+from lcrnet_d2.mocap import BrokenTakeError
+from lcrnet_d2.mocap.c3d import MARKERS, joints_from_markers, parse_c3d
+from lcrnet_d2.mocap.takes import read_take
+from lcrnet_d2.structures import BODY13
+
+# A standing person in metres, z up, facing +x, left is +y; (x, |y|, z) of the left markers.
+_SIDES = {
+    "FHD": (0.10, 0.08, 1.70),
+    "BHD": (-0.10, 0.08, 1.70),
+    "FWT": (0.10, 0.13, 1.00),
+    "BWT": (-0.10, 0.13, 1.00),
+    "SHO": (0.00, 0.20, 1.46),
+    "ELB": (0.00, 0.30, 1.20),
+    "WRA": (0.28, 0.27, 1.20),
+    "WRB": (0.28, 0.33, 1.20),
+    "KNE": (0.00, 0.16, 0.50),
+    "ANK": (0.00, 0.145, 0.10),
+    "HEE": (-0.08, 0.10, 0.03),
+    "TOE": (0.15, 0.10, 0.03),
+    "MT5": (0.08, 0.15, 0.03),
+}
+_MIDDLE = {"C7": (-0.08, 0, 1.45), "CLAV": (0.08, 0, 1.45), "T10": (-0.1, 0, 1.15), "STRN": (0.1, 0, 1.15)}
+
+
+def markers() -> dict[str, np.ndarray]:
+    """(1, 3) by name."""
+    sides = {"L": 1.0, "R": -1.0}
+    placed = {s + name: (x, sign * y, z) for s, sign in sides.items() for name, (x, y, z) in _SIDES.items()}
+    return {name: np.array([place], dtype=float) for name, place in (placed | _MIDDLE).items()}
+
+
+def c3d(tmp_path, frames: int = 3, labels: dict[str, str] | None = None, unit: str = "mm", prefix: str = "A:") -> bytes:
+    ezc3d = pytest.importorskip("ezc3d")
+    file = ezc3d.c3d()
+    places = markers()
+    file["parameters"]["POINT"]["UNITS"]["value"] = [unit]
+    file["parameters"]["POINT"]["RATE"]["value"] = [120.0]
+    file["parameters"]["POINT"]["LABELS"]["value"] = [(labels or {}).get(m, prefix + m) for m in places]
+    points = np.ones((4, len(places), frames))
+    points[:3] = 1000.0 * np.stack([place[0] for place in places.values()], 1)[..., None]
+    file["data"]["points"] = points
+    file.write(str(tmp_path / "a.c3d"))
+    return (tmp_path / "a.c3d").read_bytes()
+
+
+def test_marker_rule_by_hand() -> None:
+    pose = dict(zip(BODY13.joints, joints_from_markers(markers())[0].round(4).tolist(), strict=True))
+    assert pose["head"] == [0.0, 0.0, 1.665]  # 35 mm under the headband
+    assert pose["left_wrist"] == [0.28, 0.3, 1.2]
+    assert pose["left_shoulder"] == [0.0, 0.2, 1.4]  # 60 mm under the marker
+    assert pose["left_knee"] == [0.0, 0.1, 0.5022]  # 60 mm inwards, square to the shank
+    assert pose["right_ankle"] == [0.0, pytest.approx(-0.1), 0.1]  # 45 mm inwards
+    # 0.26 m between the front waist markers: 0.35 of it aside, 0.20 behind them, 0.44 below
+    assert pose["right_hip"] == [pytest.approx(0.1 - 0.052), pytest.approx(-0.091), pytest.approx(1.0 - 0.1144)]
+
+
+def test_the_elbow_lies_inwards_of_its_marker_on_both_sides() -> None:
+    """Forearms forwards: the hinge's axis runs from side to side."""
+    pose = joints_from_markers(markers())[0]
+    left, right = pose[BODY13.index("left_elbow")], pose[BODY13.index("right_elbow")]
+    assert 0.25 < left[1] < 0.26 and right[1] == pytest.approx(-left[1])
+
+
+@given(st.permutations([0, 1, 2]), st.lists(st.floats(-3, 3), min_size=3, max_size=3))
+@settings(max_examples=20, deadline=None)
+def test_the_rule_moves_with_the_body(cycle: list[int], shift: list[float]) -> None:
+    if np.linalg.det(np.eye(3)[cycle]) < 0:
+        cycle = [cycle[1], cycle[0], cycle[2]]  # a mirror would exchange left and right
+    moved = {name: place[:, cycle] + shift for name, place in markers().items()}
+    assert np.allclose(joints_from_markers(moved), joints_from_markers(markers())[..., cycle] + shift)
+
+
+def test_mirroring_exchanges_left_and_right() -> None:
+    mirrored = {}
+    for name, place in markers().items():
+        other = {"L": "R", "R": "L"}.get(name[0]) if name not in _MIDDLE else None
+        mirrored[other + name[1:] if other else name] = place * [1.0, -1.0, 1.0]
+    expected = joints_from_markers(markers())[:, BODY13.flip_indices] * [1.0, -1.0, 1.0]
+    assert np.allclose(joints_from_markers(mirrored), expected)
+
+
+def test_files_are_turned_to_camera_axes(tmp_path) -> None:
+    take = parse_c3d(c3d(tmp_path), "a.c3d")
+    assert len(take) == 3 and take.fps == 120.0
+    expected = joints_from_markers(markers())[0]
+    assert np.allclose(take.poses_3d[0], expected[:, [0, 2, 1]] * [1, -1, 1], atol=1e-5)  # (x, y, z) -> (x, -z, y)
+
+
+@pytest.mark.parametrize("prefix", ["", "Daniel:", "Daniel_", "x:Male:"])
+def test_any_prefix(tmp_path, prefix: str) -> None:
+    assert len(parse_c3d(c3d(tmp_path, prefix=prefix), "a.c3d")) == 3
+
+
+def test_missing_labels_are_named(tmp_path) -> None:
+    with pytest.raises(BrokenTakeError, match=r"a.c3d: its labels are .*missing: \['LKNE'\]"):
+        parse_c3d(c3d(tmp_path, labels={"LKNE": "*1"}), "a.c3d")
+
+
+def test_two_people_are_refused(tmp_path) -> None:
+    with pytest.raises(BrokenTakeError, match=r"more than once: \['RKNE'\]"):
+        parse_c3d(c3d(tmp_path, labels={"LKNE": "B:RKNE"}), "a.c3d")
+
+
+def test_a_wrong_unit_is_no_body(tmp_path) -> None:
+    with pytest.raises(BrokenTakeError, match="no frames|0 frames|no body"):
+        parse_c3d(c3d(tmp_path, unit="m"), "a.c3d")
+    with pytest.raises(BrokenTakeError, match="unit 'inch'"):
+        parse_c3d(c3d(tmp_path, unit="inch"), "a.c3d")
+
+
+@pytest.mark.parametrize("kept", [0, 1, 300, 512, 1024, 0.5, 0.9, 0.95])
+def test_a_cut_file_is_refused(tmp_path, kept: float) -> None:
+    whole = c3d(tmp_path, frames=50)
+    with pytest.raises(BrokenTakeError, match="a.c3d"):
+        parse_c3d(whole[: int(kept * len(whole)) if isinstance(kept, float) else kept], "a.c3d")
+
+
+def test_needed_markers_are_those_of_the_rule() -> None:
+    assert set(MARKERS) == set(markers())
+
+
+@needs_real_data
+def test_markers_against_kinematics_of_the_same_take() -> None:
+    """HDM_dg_06-03_03_120 as C3D and as ASF/AMC: 33 mm apart on the mean, 10 at the hips and ankles.
+
+    The AMC's y, z, x are the C3D's z, x, y. 85 mm at the head is the skeleton's: its head bone stands on the line of
+    the neck, at the back of the skull. 68 mm at the wrists: its hand starts past the wrist bar.
+    """
+    by_markers = read_take(real_file("c3d.zip", "HDM_dg_06-03_03_120.c3d")).poses_3d
+    x, y, z = np.moveaxis(read_take(real_file("c3d.zip", "HDM_dg_06-03_03_120.amc")).poses_3d, -1, 0)
+    turned = np.stack([-z, y, x], -1)  # both in camera axes: of the C3D (z up) and of the AMC (y up)
+    apart = np.linalg.norm(turned - by_markers, axis=-1).mean(0)
+    assert apart.mean() < 0.035
+    assert apart[BODY13.indices(["left_hip", "right_hip", "left_ankle", "right_ankle"])].max() < 0.011
+    assert apart[BODY13.indices(["left_knee", "right_knee", "left_elbow", "right_elbow"])].max() < 0.030
+
+
+@needs_real_data
+def test_a_breakdance_is_upside_down_at_times() -> None:
+    poses = read_take(real_file("c3d.zip", "85_12.c3d")).poses_3d
+    head, hips = BODY13.index("head"), BODY13.indices(["left_hip", "right_hip"])
+    below = poses[:, head, 1] - poses[:, hips, 1].mean(1)  # y down
+    assert (below > 0.3).sum() > 50 and (below < -0.4).mean() > 0.5
+
+
+@needs_real_data
+@pytest.mark.parametrize("name", ["85_02", "135_02", "HDM_dg_06-03_03_120"])
+def test_bones_keep_their_lengths(name: str) -> None:
+    """Skin slides and the rule is simple: limbs stay within 4 cm of their mean, as one standard deviation."""
+    poses = read_take(real_file("c3d.zip", f"{name}.c3d")).poses_3d
+    for a, b in BODY13.bone_indices[:4]:
+        length = np.linalg.norm(poses[:, a] - poses[:, b], axis=-1)
+        assert length.std() < 0.04 and 0.2 < length.mean() < 0.55
+
+
+@needs_real_data
+def test_real_files_cut_anywhere_are_refused() -> None:
+    data = real_file("c3d.zip", "HDM_dg_06-03_03_120.c3d").data
+    for size in np.random.default_rng(0).integers(0, len(data) - 512, 40):
+        with pytest.raises(BrokenTakeError):
+            parse_c3d(data[:size], "cut.c3d")

@@ -1,0 +1,54 @@
+import pickle
+
+import numpy as np
+import pytest
+
+from lcrnet_d2.mocap.take import UP_TO_CAMERA, BrokenTakeError, Take, body_take, bounded_text, to_camera_axes
+
+
+def a_take(frames: int, fps: float) -> Take:
+    return Take(np.zeros((frames, 13, 3)), np.arange(1, frames + 1), fps, "a.amc")
+
+
+@pytest.mark.parametrize("up", ["y", "z"])
+def test_axes_are_turned_not_mirrored(up: str) -> None:
+    assert np.linalg.det(UP_TO_CAMERA[up]) == pytest.approx(1.0)
+    upwards = {"y": [0.0, 1.0, 0.0], "z": [0.0, 0.0, 1.0]}[up]
+    assert to_camera_axes(np.array(upwards), up).tolist() == [0.0, -1.0, 0.0]  # y down: up is negative
+
+
+def test_who_faces_plus_z_of_a_y_up_studio_faces_the_camera() -> None:
+    assert to_camera_axes(np.array([0.0, 0.0, 1.0]), "y").tolist() == [0.0, 0.0, -1.0]  # z away: towards is negative
+
+
+def test_subsampling_120_to_10_keeps_every_twelfth_frame() -> None:
+    assert a_take(30, 120.0).subsample(10.0).frames.tolist() == [1, 13, 25]
+
+
+def test_subsampling_by_a_fraction_keeps_the_rate() -> None:
+    frames = a_take(100, 25.0).subsample(10.0).frames  # every 2.5th
+    assert frames[:5].tolist() == [1, 4, 6, 9, 11] and len(frames) == 40
+
+
+def test_a_take_slower_than_asked_for_stays() -> None:
+    assert len(a_take(7, 5.0).subsample(10.0)) == 7
+
+
+def test_an_empty_take_stays_empty() -> None:
+    assert len(a_take(0, 120.0).subsample(10.0)) == 0
+
+
+def test_the_error_crosses_processes_with_its_line() -> None:
+    error = pickle.loads(pickle.dumps(BrokenTakeError("a.amc", 7, "frame 2 lacks ['root']")))
+    assert str(error) == "a.amc:7: frame 2 lacks ['root']" and error.line == 7
+
+
+def test_a_last_line_without_end_is_refused() -> None:
+    with pytest.raises(BrokenTakeError, match="a.amc:2: the last line has no end"):
+        bounded_text(b"1\nroot 1.2", "a.amc")
+
+
+def test_a_cloud_of_points_is_no_body() -> None:
+    points = np.random.default_rng(0).normal(size=(50, 13, 3))
+    with pytest.raises(BrokenTakeError, match="no body"):
+        body_take(points, np.arange(50), 120.0, "a.c3d")

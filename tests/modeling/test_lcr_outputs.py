@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from detectron2.layers import ShapeSpec
+from detectron2.structures import Boxes, Instances
+from detectron2.utils.events import EventStorage
+from torch.nn import functional as F
+
+from lcrnet_d2.modeling import LCROutputLayers, PoseTransform, select_pose_proposals
+from lcrnet_d2.structures import AnchorPoses
+
+WIDTH, CLASSES = 16, 8  # K = 4 with upper-body classes
+
+
+def layers(anchors: AnchorPoses | None, min_score: float = 0.0, min_proposals: int = 10**6) -> LCROutputLayers:
+    torch.manual_seed(0)
+    out = LCROutputLayers(
+        ShapeSpec(channels=WIDTH),
+        num_anchor_poses=4,
+        num_joints=13,
+        upper_body=True,
+        pose_transform=PoseTransform(5.0),
+        batch_size_per_image=10,
+        min_score=min_score,
+        min_proposals=min_proposals,
+    )
+    if anchors is not None:
+        out.set_anchor_poses(anchors)
+    return out
+
+
+def sampled(classes: list[int], anchors: AnchorPoses) -> Instances:
+    """Boxes of one image; a box on a person holds exactly its anchor pose, so every target is 0."""
+    n = len(classes)
+    image = Instances((100, 100))
+    boxes = torch.tensor([[10.0, 10.0, 60.0, 90.0]]).expand(n, 4)
+    image.proposal_boxes = Boxes(boxes)
+    image.gt_classes = torch.tensor(classes, dtype=torch.long)
+    if any(c < CLASSES for c in classes):
+        safe = image.gt_classes.clamp(max=CLASSES - 1)
+        placed = anchors.place(boxes)[torch.arange(n), safe]
+        image.gt_keypoints = torch.cat([placed, torch.full((n, 13, 1), 2.0)], -1)
+        image.gt_poses_3d = anchors.poses_3d[safe]
+    return image
+
+
+def test_losses_by_hand(anchors: AnchorPoses) -> None:
+    """Zero weights: every class has log-probability -log 9, every delta is 0 and right."""
+    out = layers(anchors)
+    for p in out.parameters():
+        torch.nn.init.zeros_(p)
+    images = [sampled([0, 5, CLASSES], anchors), sampled([CLASSES], anchors)]
+    with EventStorage():
+        losses = out.losses(out(torch.randn(4, WIDTH)), images)
+    # 4 boxes, divided by the 2 images x 10 boxes the config asks for.
+    assert losses["loss_pose_cls"].item() == pytest.approx(4 * math.log(9) / 20)
+    assert losses["loss_pose_reg"].item() == pytest.approx(0, abs=1e-9)
+    torch.nn.init.constant_(out.pose_pred.bias, 0.5)  # now every delta is 0.5 off: 0.5 * 0.5^2 each
+    with EventStorage():
+        losses = out.losses(out(torch.randn(4, WIDTH)), images)
+    assert losses["loss_pose_reg"].item() == pytest.approx(2 * 13 * 5 * 0.125 / 20, rel=1e-4)
+
+
+def test_only_the_boxs_own_class_is_regressed(anchors: AnchorPoses) -> None:
+    out = layers(anchors)
+    with EventStorage():
+        out.losses(out(torch.randn(2, WIDTH)), [sampled([3, CLASSES], anchors)])["loss_pose_reg"].backward()
+    touched = out.pose_pred.weight.grad.view(CLASSES, 65, WIDTH).abs().sum((1, 2)) > 0
+    assert touched.tolist() == [c == 3 for c in range(CLASSES)]
+
+
+@pytest.mark.parametrize("classes", [[], [CLASSES, CLASSES]], ids=["no boxes", "background alone"])
+def test_losses_without_people_have_the_same_keys_and_gradients(classes: list[int], anchors: AnchorPoses) -> None:
+    out = layers(anchors)
+    with EventStorage():
+        losses = out.losses(out(torch.randn(len(classes), WIDTH)), [sampled(classes, anchors)])
+    assert set(losses) == {"loss_pose_cls", "loss_pose_reg"}
+    sum(losses.values()).backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in out.parameters())
+    assert losses["loss_pose_reg"].item() == 0
+
+
+def test_decoding_what_survives_equals_decoding_everything(anchors: AnchorPoses) -> None:
+    out = layers(anchors, min_score=0.13, min_proposals=5)
+    torch.nn.init.normal_(out.pose_pred.weight, std=0.3)
+    torch.nn.init.normal_(out.cls_score.weight, std=0.5)
+    boxes = [torch.tensor([[0.0, 0.0, 50.0, 80.0], [20.0, 10.0, 90.0, 90.0]]), torch.tensor([[5.0, 5.0, 30.0, 40.0]])]
+    x = torch.randn(3, WIDTH)
+    proposals = out.inference(out(x), boxes)
+    probabilities = F.softmax(out.cls_score(x), 1)[:, :-1]
+    dense = out.pose_pred(x).view(3, CLASSES, 13, 5)
+    for first, image_boxes, found in zip((0, 2), boxes, proposals, strict=True):
+        assert len(found.scores) >= 5
+        for p in range(len(found.scores)):
+            row, c = first + int(found.boxes[p]), int(found.classes[p])
+            delta = dense[row, c][None]
+            box = image_boxes[found.boxes[p]][None]
+            expected = out.pose_transform.apply_deltas(box, anchors.poses_2d[[c]], anchors.poses_3d[[c]], delta)
+            torch.testing.assert_close(found.poses_2d[[p]], expected[0], atol=1e-4, rtol=0)
+            torch.testing.assert_close(found.poses_3d[[p]], expected[1], atol=1e-5, rtol=0)
+            assert found.scores[p].item() == pytest.approx(probabilities[row, c].item(), abs=1e-6)
+            assert found.confidences[p].item() == pytest.approx(probabilities[row].sum().item(), abs=1e-6)
+
+
+def test_selection_keeps_all_good_pairs_and_at_least_so_many() -> None:
+    p = torch.tensor([[0.5, 0.1, 0.0], [0.2, 0.3, 0.05]])
+    scores, boxes, classes = select_pose_proposals(p, min_score=0.2, min_count=1)
+    assert list(zip(boxes.tolist(), classes.tolist(), strict=True)) == [(0, 0), (1, 0), (1, 1)]
+    assert scores.tolist() == pytest.approx([0.5, 0.2, 0.3])
+    assert len(select_pose_proposals(p, 0.2, 5)[0]) == 5
+    assert len(select_pose_proposals(p, 0.2, 500)[0]) == 6
+    assert len(select_pose_proposals(p[:0], 0.2, 500)[0]) == 0
+
+
+def test_the_model_knows_when_it_has_no_anchor_poses(anchors: AnchorPoses) -> None:
+    with pytest.raises(RuntimeError, match="no anchor poses"):
+        layers(None).check_anchor_poses()
+    layers(anchors).check_anchor_poses(anchors)
+
+
+def test_other_anchor_poses_are_an_error(anchors: AnchorPoses, full_body_anchors: AnchorPoses) -> None:
+    out = layers(anchors)
+    with pytest.raises(ValueError, match="do not fit"):
+        out.set_anchor_poses(full_body_anchors)
+    out.anchor_poses_3d += 0.01
+    with pytest.raises(ValueError, match="not those of"):
+        out.check_anchor_poses(anchors)

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from lcrnet_d2.modeling import PoseTransform
+
+
+def example(seed: int, dtype: torch.dtype) -> dict[str, Tensor]:
+    """20 boxes and poses in an image of 1000 x 800, joints also outside box and image."""
+    g = torch.Generator().manual_seed(seed)
+    corner = torch.rand(20, 2, generator=g) * 800
+    return {
+        "boxes": torch.cat([corner, corner + 10 + torch.rand(20, 2, generator=g) * 190], 1).to(dtype),
+        "anchors_2d": torch.rand(20, 13, 2, generator=g).to(dtype),
+        "anchors_3d": torch.randn(20, 13, 3, generator=g).to(dtype) / 2,
+        "poses_2d": (torch.rand(20, 13, 2, generator=g).to(dtype) * 1200 - 100),
+        "poses_3d": torch.randn(20, 13, 3, generator=g).to(dtype) / 2,
+    }
+
+
+@given(seed=st.integers(0, 1000), scale=st.sampled_from([1.0, 5.0]))
+@pytest.mark.parametrize(("dtype", "px", "metres"), [(torch.float32, 3e-7 * 1000, 1e-6), (torch.float64, 1e-4, 1e-6)])
+def test_decoding_inverts_encoding(dtype: torch.dtype, px: float, metres: float, seed: int, scale: float) -> None:
+    e = example(seed, dtype)
+    transform = PoseTransform(scale)
+    deltas = transform.get_deltas(**e)
+    poses_2d, poses_3d = transform.apply_deltas(e["boxes"], e["anchors_2d"], e["anchors_3d"], deltas)
+    torch.testing.assert_close(poses_2d, e["poses_2d"], atol=px, rtol=0)
+    torch.testing.assert_close(poses_3d, e["poses_3d"], atol=metres, rtol=0)
+
+
+def test_targets_by_hand() -> None:
+    """A joint at the middle of a 100 x 200 box, the anchor's at its corner: half a box away; times 5."""
+    deltas = PoseTransform(5.0).get_deltas(
+        torch.tensor([[10.0, 20.0, 110.0, 220.0]]),
+        torch.zeros(1, 1, 2),
+        torch.zeros(1, 1, 3),
+        torch.tensor([[[60.0, 120.0]]]),
+        torch.tensor([[[0.1, 0.2, -0.3]]]),
+    )
+    torch.testing.assert_close(deltas, torch.tensor([[[2.5, 2.5, 0.5, 1.0, -1.5]]]))
+
+
+def test_targets_do_not_depend_on_scale_and_position_of_the_person() -> None:
+    e = example(0, torch.float64)
+    transform = PoseTransform()
+    moved = e | {"boxes": 3 * e["boxes"] + 7, "poses_2d": 3 * e["poses_2d"] + 7}
+    torch.testing.assert_close(transform.get_deltas(**moved), transform.get_deltas(**e))
+
+
+def test_boxes_without_size_and_no_boxes() -> None:
+    e = example(0, torch.float32)
+    flat = e | {"boxes": e["boxes"][:, [0, 1, 0, 1]]}
+    assert torch.isfinite(PoseTransform().get_deltas(**flat)).all()
+    nothing = {k: v[:0] for k, v in e.items()}
+    assert PoseTransform().get_deltas(**nothing).shape == (0, 13, 5)
+
+
+def test_scale_must_be_positive() -> None:
+    with pytest.raises(ValueError, match="POSE_REG_SCALE"):
+        PoseTransform(0.0)

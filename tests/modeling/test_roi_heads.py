@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from detectron2.modeling import build_model
+from detectron2.structures import Boxes, Instances
+from detectron2.utils.events import EventStorage
+from torch import Tensor, nn
+
+from lcrnet_d2.config import load_config
+from lcrnet_d2.data import PoseTargets
+from lcrnet_d2.structures import PERSON, UNANNOTATED, AnchorPoses
+from tests_support import random_poses, seen_at
+
+OPTS = ["MODEL.LCRNET.NUM_ANCHOR_POSES", 4, "MODEL.LCRNET.UPPER_BODY", True, "MODEL.FPN.OUT_CHANNELS", 16]
+OPTS += ["MODEL.ROI_BOX_HEAD.FC_DIM", 32, "MODEL.DEVICE", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def model(anchors: AnchorPoses) -> nn.Module:
+    torch.manual_seed(0)
+    cfg = load_config("Base-LCRNet-Lite0-FPN.yaml", OPTS)
+    model = build_model(cfg)
+    model.roi_heads.box_predictor.set_anchor_poses(anchors)
+    return model
+
+
+def example(anchors: AnchorPoses, kinds: str) -> dict[str, Tensor | Instances | int]:
+    """A 96 x 128 image; p: a person, x: a person without 3D, c: a crowd, u: not everyone is annotated."""
+    poses = random_poses(kinds.count("p"), seed=3)
+    points = seen_at(poses, 40, 48, 45)
+    keypoints = torch.cat([points, torch.full((len(points), 13, 1), 2.0)], -1)
+    box = torch.tensor([[70.0, 10.0, 120.0, 90.0]])
+    rows = PoseTargets(anchors)(
+        keypoints, poses, box[: kinds.count("x")], box[: kinds.count("c")], (96, 128), "u" in kinds
+    )
+    image = torch.randint(0, 255, (3, 96, 128), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    return {"image": image, "instances": rows, "height": 96, "width": 128}
+
+
+@pytest.mark.parametrize("batch", [["p"], [""], ["x"], ["c"], ["u"], ["", ""], ["p", ""], ["ppxcu", "c"]], ids=str)
+def test_every_batch_trains_with_the_same_losses(batch: list[str], model: nn.Module, anchors: AnchorPoses) -> None:
+    model.train().zero_grad()
+    with EventStorage():
+        losses = model([example(anchors, kinds) for kinds in batch])
+    assert set(losses) == {"loss_pose_cls", "loss_pose_reg", "loss_rpn_cls", "loss_rpn_loc"}
+    total = sum(losses.values())
+    assert torch.isfinite(total)
+    total.backward()
+    head = model.roi_heads.box_predictor
+    assert head.cls_score.weight.grad is not None and head.pose_pred.weight.grad is not None
+
+
+def sample(model: nn.Module, proposals: Tensor, target: Instances) -> Instances:
+    """Labels and samples these proposals alone, without the ground truth among them."""
+    heads = model.roi_heads
+    image = Instances(target.image_size)
+    image.proposal_boxes = Boxes(proposals)
+    image.objectness_logits = torch.zeros(len(proposals))
+    appended, heads.proposal_append_gt = heads.proposal_append_gt, False
+    with EventStorage():
+        out = heads.label_and_sample_proposals([image], [target])[0]
+    heads.proposal_append_gt = appended
+    return out
+
+
+def test_regions_that_must_not_be_learnt_from_are_never_sampled(model: nn.Module, anchors: AnchorPoses) -> None:
+    background = model.roi_heads.num_classes
+    on_crowd, elsewhere = [72.0, 12.0, 110.0, 80.0], [0.0, 0.0, 20.0, 20.0]
+    crowd = sample(model, torch.tensor([on_crowd, elsewhere]), example(anchors, "c")["instances"])
+    assert crowd.proposal_boxes.tensor.tolist() == [elsewhere] and crowd.gt_classes.tolist() == [background]
+    nobody = sample(model, torch.tensor([on_crowd, elsewhere]), example(anchors, "")["instances"])
+    assert sorted(nobody.gt_classes.tolist()) == [background, background]
+
+
+def test_a_person_without_3d_is_neither_person_nor_background_to_the_head(model: nn.Module, anchors: AnchorPoses) -> None:
+    on_person = [70.0, 10.0, 120.0, 90.0]
+    out = sample(model, torch.tensor([on_person, [0.0, 0.0, 20.0, 20.0]]), example(anchors, "x")["instances"])
+    assert out.proposal_boxes.tensor.tolist() == [[0.0, 0.0, 20.0, 20.0]]
+
+
+def test_a_partly_annotated_image_teaches_background_only_within_its_people(
+    model: nn.Module, anchors: AnchorPoses
+) -> None:
+    target = example(anchors, "pu")["instances"]
+    person_box = target.gt_boxes.tensor[0]
+    x1, y1 = person_box[0].item() + 1, person_box[1].item() + 1
+    inside, outside = [x1, y1, x1 + 8, y1 + 8], [100.0, 5.0, 120.0, 25.0]
+    out = sample(model, torch.tensor([inside, outside]), target)
+    assert out.proposal_boxes.tensor.tolist() == [inside]
+    assert out.gt_classes.tolist() == [model.roi_heads.num_classes]
+
+
+def test_the_whole_image_row_matches_nothing(model: nn.Module, anchors: AnchorPoses) -> None:
+    target = example(anchors, "u")["instances"]
+    assert target.gt_kinds.tolist() == [UNANNOTATED]
+    assert len(sample(model, torch.tensor([[0.0, 0.0, 128.0, 96.0]]), target)) == 0
+
+
+def test_boxes_are_labelled_by_the_row_they_overlap_most(model: nn.Module, anchors: AnchorPoses) -> None:
+    target = example(anchors, "p")["instances"]
+    assert target.gt_kinds.tolist() == [PERSON, PERSON]  # full body first, then upper body
+    out = sample(model, target.gt_boxes.tensor.clone(), target)
+    by_box = {tuple(b): c for b, c in zip(out.proposal_boxes.tensor.tolist(), out.gt_classes.tolist(), strict=True)}
+    for box, label in zip(target.gt_boxes.tensor.tolist(), target.gt_classes.tolist(), strict=True):
+        assert by_box[tuple(box)] == label
+    assert target.gt_classes[1] == target.gt_classes[0] + 4  # class K + k shares k's 3D
+
+
+def test_people_come_out_in_pixels_of_the_original_image(model: nn.Module, anchors: AnchorPoses) -> None:
+    """The same image asked for at twice the size: everything 2D doubles, 3D stays."""
+    model.eval()
+    inputs = example(anchors, "p")
+    with torch.no_grad():
+        once = model([inputs])[0]["instances"]
+        twice = model([inputs | {"height": 192, "width": 256}])[0]["instances"]
+    assert len(once) > 0
+    torch.testing.assert_close(twice.pred_keypoints[..., :2], 2 * once.pred_keypoints[..., :2])
+    torch.testing.assert_close(twice.pred_poses_3d, once.pred_poses_3d)
+    torch.testing.assert_close(twice.pred_seed_keypoints, once.pred_seed_keypoints)
+    torso = once.pred_poses_3d[:, model.roi_heads.skeleton.torso].mean(1)
+    assert torso.abs().max() < 1e-5  # body-centred
+    assert (once.pred_classes == 0).all()
+    assert ((once.pred_confidences >= 0) & (once.pred_confidences <= 1)).all()
+
+
+def test_batches_give_what_single_images_give(model: nn.Module, anchors: AnchorPoses) -> None:
+    model.eval()
+    a, b = example(anchors, "p"), example(anchors, "p")
+    b["image"] = torch.flip(b["image"], [2])
+    with torch.no_grad():
+        together = model([a, b])
+        alone = [model([x])[0] for x in (a, b)]
+    for x, y in zip(together, alone, strict=True):
+        torch.testing.assert_close(
+            x["instances"].pred_keypoints, y["instances"].pred_keypoints, rtol=1e-4, atol=1e-2
+        )
+
+
+def test_nms_can_be_chosen(anchors: AnchorPoses) -> None:
+    cfg = load_config("Base-LCRNet-Lite0-FPN.yaml", [*OPTS, "MODEL.LCRNET.INTEGRATION.METHOD", "nms"])
+    model = build_model(cfg).eval()
+    model.roi_heads.box_predictor.set_anchor_poses(anchors)
+    with torch.no_grad():
+        people = model([example(anchors, "p")])[0]["instances"]
+    torch.testing.assert_close(people.scores, people.pred_seed_scores)
+    assert people.pred_spreads_3d.max() == 0
+    with pytest.raises(ValueError, match="METHOD"):
+        build_model(load_config("Base-LCRNet-Lite0-FPN.yaml", [*OPTS, "MODEL.LCRNET.INTEGRATION.METHOD", "soft"]))
