@@ -37,7 +37,7 @@ test: setup
 check: setup
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
-	$(PYTHON) -m pyright lcrnet_d2
+	$(PYTHON) -m pyright --pythonpath $(shell command -v $(PYTHON) || echo $(PYTHON)) lcrnet_d2
 
 clean:
 	rm -rf output build .cache

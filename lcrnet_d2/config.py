@@ -33,6 +33,7 @@ def load_config(path: str | Path, opts: list[str] | None = None) -> CN:
     cfg.merge_from_list(opts or [])
     return cfg
 
+
 def add_lcrnet_config(cfg: CN) -> None:
     """Adds LCR-Net's keys, and turns the defaults of Detectron2 that would harm it."""
     _adapt_detectron2_defaults(cfg)
@@ -54,6 +55,8 @@ def _adapt_detectron2_defaults(cfg: CN) -> None:
     cfg.MODEL.ROI_HEADS.NUM_CLASSES = 1
     # Images without people are background worth learning; True would silently leave them out.
     cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS = False
+    # "SGD" or "ADAMW".
+    cfg.SOLVER.OPTIMIZER = "SGD"
 
 
 def _add_model_keys(cfg: CN) -> None:

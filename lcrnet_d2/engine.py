@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+# Detectron2's @configurable hides the keyword arguments of what it wraps.
+# pyright: reportCallIssue=false, reportOptionalCall=false
 import logging
 import weakref
 from collections import OrderedDict
@@ -12,17 +14,18 @@ import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import (
+    DatasetCatalog,
     build_detection_test_loader,
     build_detection_train_loader,
-    get_detection_dataset_dicts,
 )
 from detectron2.engine import DefaultTrainer, HookBase, hooks
 from detectron2.evaluation import DatasetEvaluators, inference_on_dataset, print_csv_format
+from detectron2.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
 from detectron2.utils import comm
 from detectron2.utils.events import get_event_storage
 from torch import nn
 
-from .checkpoint import BEST_CHECKPOINT, LCRNetCheckpointer
+from .checkpoint import BEST_CHECKPOINT, LCRNetCheckpointer, without_wrapper
 from .data import LCRNetDatasetMapper, load_anchor_poses, read_image
 from .evaluation import COCOKeypointEvaluator, PoseEvaluator
 from .structures import SKELETONS
@@ -56,11 +59,23 @@ class LCRNetTrainer(DefaultTrainer):
         )
         super().resume_or_load(resume)
         anchors = load_anchor_poses(self.cfg)
-        model = self._trainer.model
-        outputs = (model.module if hasattr(model, "module") else model).roi_heads.box_predictor
+        outputs = without_wrapper(self._trainer.model).roi_heads.box_predictor
         if not torch.isfinite(outputs.anchor_poses_3d).all():
             outputs.set_anchor_poses(anchors)
         outputs.check_anchor_poses(anchors)
+
+    @classmethod
+    def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+        """SGD as in the paper's framework, or AdamW, which gets further in short schedules (SOLVER.OPTIMIZER)."""
+        if cfg.SOLVER.OPTIMIZER == "SGD":
+            return super().build_optimizer(cfg, model)
+        if cfg.SOLVER.OPTIMIZER != "ADAMW":
+            raise ValueError(f"SOLVER.OPTIMIZER is {cfg.SOLVER.OPTIMIZER!r}, expected 'SGD' or 'ADAMW'")
+        parameters = get_default_optimizer_params(
+            model, base_lr=cfg.SOLVER.BASE_LR, weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM
+        )
+        clipped = maybe_add_gradient_clipping(cfg, torch.optim.AdamW)
+        return clipped(parameters, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY)
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> Any:
@@ -75,7 +90,7 @@ class LCRNetTrainer(DefaultTrainer):
         """Evaluates on every data set of DATASETS.TEST; see `evaluate_model`."""
         return evaluate_model(cfg, model, score_thresholds(cfg, model))
 
-    def build_hooks(self) -> list[HookBase]:
+    def build_hooks(self) -> list[HookBase | None]:
         """DefaultTrainer's, then after each evaluation: the best checkpoint, and pictures for TensorBoard."""
         hooks_ = super().build_hooks()
         period = self.cfg.TEST.EVAL_PERIOD
@@ -181,10 +196,10 @@ class PictureHook(HookBase):
     def after_step(self) -> None:
         if (self.trainer.iter + 1) % self.period:
             return
-        model = self.model.module if hasattr(self.model, "module") else self.model
+        model = without_wrapper(self.model)
         mapper = LCRNetDatasetMapper(self.cfg, False)
         skeleton = SKELETONS[self.cfg.MODEL.LCRNET.SKELETON]
-        records = get_detection_dataset_dicts(self.cfg.DATASETS.TEST[0], filter_empty=False)[: self.count]
+        records = DatasetCatalog.get(self.cfg.DATASETS.TEST[0])[: self.count]
         model.eval()
         with torch.no_grad():
             for number, record in enumerate(records):
@@ -193,5 +208,3 @@ class PictureHook(HookBase):
                 picture = draw_people(image, people[:5], skeleton, None)
                 get_event_storage().put_image(f"detections/{number}", picture.transpose(2, 0, 1))
         model.train()
-
-

@@ -6,7 +6,7 @@ Shapes: N people, K anchor poses, J joints.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -20,10 +20,11 @@ from .placement import PinholeCamera, place_people
 from .structures import AnchorPoses, Skeleton, bone_colour, pose_metadata
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from mpl_toolkits.mplot3d import Axes3D
 
 __all__ = ["draw_anchor_poses", "draw_people", "draw_people_2d", "draw_people_3d"]
+
 
 def draw_people_2d(image: np.ndarray, instances: Instances, skeleton: Skeleton) -> np.ndarray:
     """(H, W, 3) RGB with everyone's 2D pose, also where it leaves the image or was never seen.
@@ -49,7 +50,7 @@ def _person_colour(number: int) -> tuple[float, float, float]:
     return matplotlib.colormaps["tab10"](number % 10)[:3]
 
 
-def draw_people_3d(poses_3d: Tensor, skeleton: Skeleton, axes: Axes, azimuth: float) -> None:
+def draw_people_3d(poses_3d: Tensor, skeleton: Skeleton, axes: Axes3D, azimuth: float) -> None:
     """Poses (N, J, 3) m in camera space on a 3D `axes`, the camera at the front; azimuth -90 looks along it."""
     poses = poses_3d.double().numpy()
     for number, pose in enumerate(poses):
@@ -58,14 +59,14 @@ def draw_people_3d(poses_3d: Tensor, skeleton: Skeleton, axes: Axes, azimuth: fl
         for (a, b), bone in zip(skeleton.bone_indices, skeleton.bones, strict=True):
             colour = np.array(bone_colour(bone)) / 255
             axes.plot(x[[a, b]], depth[[a, b]], up[[a, b]], color=colour, linewidth=2)
-        axes.scatter(x, depth, up, color=_person_colour(number), s=8)
+        axes.plot(x, depth, up, "o", color=_person_colour(number), markersize=3)
     if len(poses):
         _equal_scale(axes, poses.reshape(-1, 3))
     axes.view_init(elev=8, azim=azimuth)
     axes.set(xlabel="x (m)", ylabel="z, away (m)", zlabel="up (m)")
 
 
-def _equal_scale(axes: Axes, points: np.ndarray) -> None:
+def _equal_scale(axes: Axes3D, points: np.ndarray) -> None:
     plotted = points[:, [0, 2, 1]] * [1, 1, -1]
     centre = (plotted.min(0) + plotted.max(0)) / 2
     half = max(0.6, (plotted.max(0) - plotted.min(0)).max() / 2)
@@ -74,7 +75,9 @@ def _equal_scale(axes: Axes, points: np.ndarray) -> None:
     axes.set_box_aspect((1, 1, 1))
 
 
-def draw_people(image: np.ndarray, instances: Instances, skeleton: Skeleton, camera: PinholeCamera | None) -> np.ndarray:
+def draw_people(
+    image: np.ndarray, instances: Instances, skeleton: Skeleton, camera: PinholeCamera | None
+) -> np.ndarray:
     """(H', W', 3) RGB: the 2D overlay, and everyone in one 3D scene seen from the camera and from the side.
 
     Args:
@@ -86,19 +89,19 @@ def draw_people(image: np.ndarray, instances: Instances, skeleton: Skeleton, cam
     camera = camera or PinholeCamera.from_fov(instances.image_size)
     placed = place_people(instances.pred_keypoints[..., :2], instances.pred_poses_3d, camera)
     scene = (instances.pred_poses_3d + placed[:, None])[torch.isfinite(placed).all(1)]
-    figure = _figure(2 * overlay.shape[0], overlay.shape[0])
+    canvas = _canvas(2 * overlay.shape[0], overlay.shape[0])
     for column, (title, azimuth) in enumerate((("from the camera", -90), ("from the side", -5))):
-        axes = figure.add_subplot(1, 2, column + 1, projection="3d")
+        axes: Any = canvas.figure.add_subplot(1, 2, column + 1, projection="3d")
         draw_people_3d(scene, skeleton, axes, azimuth)
         axes.set_title(title)
-    return np.concatenate([overlay, _rendered(figure, overlay.shape[0])], axis=1)
+    return np.concatenate([overlay, _rendered(canvas, overlay.shape[0])], axis=1)
 
 
 def draw_anchor_poses(anchors: AnchorPoses, path: str | Path, columns: int = 10) -> None:
     """Writes a sheet of the K full-body anchor poses in their boxes, largest cluster first."""
     order = anchors.cluster_sizes.argsort(descending=True)
     rows = -(-len(order) // columns)
-    figure = _figure(130 * columns, 150 * rows)
+    figure = _canvas(130 * columns, 150 * rows).figure
     for place, k in enumerate(order.tolist()):
         axes = figure.add_subplot(rows, columns, place + 1)
         pose = anchors.poses_2d[k].numpy()
@@ -111,18 +114,16 @@ def draw_anchor_poses(anchors: AnchorPoses, path: str | Path, columns: int = 10)
     figure.savefig(path)
 
 
-def _figure(width: int, height: int) -> Figure:
+def _canvas(width: int, height: int) -> FigureCanvasAgg:
     """A figure of so many pixels that needs no screen and no global state of pyplot."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width / 100, height / 100), dpi=100)
-    FigureCanvasAgg(figure)
-    return figure
+    return FigureCanvasAgg(Figure(figsize=(width / 100, height / 100), dpi=100))
 
 
-def _rendered(figure: Figure, height: int) -> np.ndarray:
-    figure.tight_layout()
-    figure.canvas.draw()
-    picture = np.asarray(figure.canvas.buffer_rgba())[..., :3]
+def _rendered(canvas: FigureCanvasAgg, height: int) -> np.ndarray:
+    canvas.figure.tight_layout()
+    canvas.draw()
+    picture = np.asarray(canvas.buffer_rgba())[..., :3]
     return cv2.resize(picture, (round(picture.shape[1] * height / picture.shape[0]), height))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from detectron2.config import CfgNode
+from tests_support import random_poses, seen_at, write_tiny_set
 
 from lcrnet_d2.config import load_config
 from lcrnet_d2.data.datasets.builtin import register_pose_file
@@ -15,7 +16,6 @@ from lcrnet_d2.data.datasets.pose_json import load_pose_json
 from lcrnet_d2.engine import LCRNetTrainer, evaluate_model, score_thresholds
 from lcrnet_d2.structures import BODY13, H36M17, AnchorPoses, Skeleton
 from lcrnet_d2.structures.anchor_clustering import cluster_poses
-from tests_support import random_poses, seen_at, write_tiny_set
 
 
 def tiny_config(folder: Path, skeleton: Skeleton = BODY13) -> CfgNode:

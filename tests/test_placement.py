@@ -3,9 +3,9 @@ from __future__ import annotations
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests_support import random_poses
 
 from lcrnet_d2.placement import PinholeCamera, place_people
-from tests_support import random_poses
 
 
 @settings(max_examples=30, deadline=None)

@@ -15,16 +15,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import build_anchor_poses
+import demo
 import matplotlib
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog
-from detectron2.utils.logger import setup_logger
 from detectron2.utils.env import seed_all_rng
+from detectron2.utils.logger import setup_logger
 from tabulate import tabulate
 
-import build_anchor_poses
-import demo
 from lcrnet_d2.config import load_config
 from lcrnet_d2.engine import LCRNetTrainer, evaluate_model, score_thresholds
 from lcrnet_d2.predictor import PosePredictor

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy._core import multiarray
 
 __all__ = ["load_array_pickle"]
 
@@ -17,7 +18,7 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
     **{
-        (f"numpy.{core}.multiarray", name): getattr(np._core.multiarray, name)
+        (f"numpy.{core}.multiarray", name): getattr(multiarray, name)
         for core in ("core", "_core")
         for name in ("_reconstruct", "scalar")
     },

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from .array_pickle import load_array_pickle
 from .backbone_weights import PIP_WEIGHTS, backbone_weights
 
-__all__ = ["BEST_CHECKPOINT", "LCRNetCheckpointer"]
+__all__ = ["BEST_CHECKPOINT", "LCRNetCheckpointer", "without_wrapper"]
 
 #: Name of the checkpoint with the best validation result.
 BEST_CHECKPOINT = "model_best"
@@ -46,8 +46,7 @@ class LCRNetCheckpointer(DetectionCheckpointer):
             ValueError: no checkpoint, or one of another head than the model's.
         """
         if path.startswith(PIP_WEIGHTS):
-            bare = self.model.module if hasattr(self.model, "module") else self.model
-            self._load_model({"model": backbone_weights(bare, path)})
+            self._load_model({"model": backbone_weights(without_wrapper(self.model), path)})
             self.logger.info("Loaded the backbone's weights from %s", path)
             return {}
         if path and "://" not in path and not Path(path.split("?")[0]).is_file():
@@ -104,6 +103,11 @@ class LCRNetCheckpointer(DetectionCheckpointer):
         shapes = [(k, tuple(theirs[k].shape), tuple(v.shape)) for k, v in mine.items() if theirs[k].shape != v.shape]
         if shapes:
             raise ValueError(_misfit(shapes))
+
+
+def without_wrapper(model: nn.Module) -> Any:
+    """The model inside a DistributedDataParallel, or the model itself."""
+    return model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
 
 
 def _misfit(shapes: list[tuple[str, tuple[int, ...], tuple[int, ...]]]) -> str:

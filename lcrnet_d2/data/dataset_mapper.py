@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.data import transforms as T
-from detectron2.structures import BoxMode, Boxes, Instances
+from detectron2.structures import Boxes, BoxMode, Instances
 from torch import Tensor
 
 from ..structures import CROWD, PERSON, SKELETONS, UNANNOTATED, AnchorPoses, Skeleton, margin_box
@@ -155,13 +155,13 @@ class LCRNetDatasetMapper:
                 raise
             logging.getLogger(__name__).error("Skipped in training: %s", error)
             return None
-        augmented = T.AugInput(image)
+        augmented: Any = T.AugInput(image)
         transforms = self.augmentations(augmented)
         record = {key: value for key, value in dataset_dict.items() if key != "annotations"}
-        record["image"] = torch.from_numpy(np.ascontiguousarray(augmented.image.transpose(2, 0, 1)))
+        image = augmented.image
+        record["image"] = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
         if self.targets is not None:
-            size = augmented.image.shape[:2]
-            record["instances"] = self._instances(dataset_dict, transforms, size, self.targets)
+            record["instances"] = self._instances(dataset_dict, transforms, image.shape[:2], self.targets)
         return record
 
     def _instances(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,15 +25,15 @@ __all__ = ["transform_poses", "transformation_3d"]
 _MAX_SQUEEZE = 0.03
 
 
-def _identity(transform: T.Transform) -> Tensor:
+def _identity(transform: Any) -> Tensor:
     return torch.eye(3)
 
 
-def _mirror(transform: T.Transform) -> Tensor:
+def _mirror(transform: Any) -> Tensor:
     return torch.diag(torch.tensor([-1.0, 1.0, 1.0]))
 
 
-def _resize(transform: T.ResizeTransform) -> Tensor:
+def _resize(transform: Any) -> Tensor:
     x, y = transform.new_w / transform.w, transform.new_h / transform.h
     # Rounding to whole pixels may squeeze a tiny image more; one pixel is always allowed.
     allowed = max(_MAX_SQUEEZE, 1 / transform.new_w + 1 / transform.new_h)
@@ -44,7 +45,7 @@ def _resize(transform: T.ResizeTransform) -> Tensor:
     return torch.eye(3)
 
 
-def _roll(transform: T.RotationTransform) -> Tensor:
+def _roll(transform: Any) -> Tensor:
     """Detectron2 turns the image counter-clockwise as seen, with y down: (1, 0) goes to (cos, -sin)."""
     c, s = math.cos(math.radians(transform.angle)), math.sin(math.radians(transform.angle))
     return torch.tensor([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])

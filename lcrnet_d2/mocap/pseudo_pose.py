@@ -92,10 +92,6 @@ class PseudoPoseSearch:
         self._budget = memory_budget
         self._base = _projections(views).to(self._device)
 
-    @property
-    def base_bytes(self) -> int:
-        return self._base.numel() * self._base.element_size()
-
     def find(self, poses_2d: Tensor, annotated: Tensor, max_error: float | None = None) -> PseudoPoses:
         """`batches`, `nearest_views` and `fit` in one; see there."""
         poses_2d, annotated = self._checked(poses_2d, annotated)
@@ -193,12 +189,15 @@ class PseudoPoseSearch:
             chunks = slice(block * _CHUNKS_IN_BLOCK, (block + 1) * _CHUNKS_IN_BLOCK)
             first = 0
             for scale, count in zip(_inverse_extent(views, masks), counts, strict=True):
-                torch.mul(views, scale, out=normalised)
-                last = first + count
+                last, scale_views = first + count, count > len(views)  # else fewer numbers are scaled afterwards
+                if scale_views:
+                    torch.mul(views, scale, out=normalised)
                 for start in range(first, last, _ROWS):
                     rows = slice(start, min(start + _ROWS, last))
                     part = product[: (rows.stop - start) * _BLOCK].view(-1, _BLOCK)
-                    torch.mm(q[rows], normalised, out=part)
+                    torch.mm(q[rows], normalised if scale_views else views, out=part)
+                    if not scale_views:
+                        part.mul_(scale)
                     maxima[rows, chunks] = part.view(-1, _CHUNKS_IN_BLOCK, _CHUNK).amax(-1)
                 first = last
         return maxima
@@ -259,9 +258,12 @@ def _projections(views: ViewBase) -> Tensor:
 def _inverse_extent(views: Tensor, masks: Tensor) -> Tensor:
     """(G, B) 1 / |d| of (2J, B) views, centred on the joints of each mask (G, J)."""
     x, y = views.chunk(2)
-    squares, sum_x, sum_y = masks @ (x * x + y * y), masks @ x, masks @ y
-    extent = squares - (sum_x**2 + sum_y**2) / masks.sum(1, keepdim=True)
-    return extent.clamp(min=_MIN_EXTENT**2).rsqrt()
+    averaging = masks * masks.sum(1, keepdim=True).rsqrt()
+    extent = masks @ (x * x + y * y)
+    for coordinate in (x, y):  # in place: with hundreds of masks these arrays do not fit a core's cache
+        total = averaging @ coordinate
+        extent.addcmul_(total, total, value=-1.0)
+    return extent.clamp_(min=_MIN_EXTENT**2).rsqrt_()
 
 
 def _mean(values: Tensor, annotated: Tensor) -> Tensor:

@@ -44,6 +44,9 @@ class LCROutputLayers(nn.Module):
     number alone and they are NaN until a checkpoint or `set_anchor_poses` brings them.
     """
 
+    anchor_poses_2d: Tensor  # (C, J, 2) box units
+    anchor_poses_3d: Tensor  # (C, J, 3) m
+
     @configurable
     def __init__(
         self,
@@ -66,7 +69,7 @@ class LCROutputLayers(nn.Module):
             min_score, min_proposals: which (box, class) pairs are decoded, see `select_pose_proposals`.
         """
         super().__init__()
-        width = input_shape.channels * (input_shape.width or 1) * (input_shape.height or 1)
+        width = (input_shape.channels or 1) * (input_shape.width or 1) * (input_shape.height or 1)
         self.num_anchor_poses = num_anchor_poses
         self.num_joints = num_joints
         self.num_classes = num_anchor_poses * (2 if upper_body else 1)

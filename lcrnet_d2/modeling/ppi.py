@@ -123,9 +123,7 @@ def suppress_pose_proposals(
     """Non-maximum suppression: the best-scored proposal of each group of `integrate_pose_proposals`."""
     _, seeds = group_by_overlap(scores, poses_2d, image_size, iou_threshold)
     groups = torch.arange(len(seeds), device=scores.device)
-    return PosesInImage(
-        scores[seeds], poses_2d[seeds], poses_3d[seeds], seeds, groups, torch.stack([groups, seeds])
-    )
+    return PosesInImage(scores[seeds], poses_2d[seeds], poses_3d[seeds], seeds, groups, torch.stack([groups, seeds]))
 
 
 def group_by_overlap(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+# Detectron2's @configurable hides the signatures of what it wraps.
+# pyright: reportCallIssue=false
 from collections.abc import Callable
 from typing import Any
 
@@ -66,7 +68,9 @@ class LCRNetROIHeads(ROIHeads):
         self.max_people = max_people
 
     @classmethod
-    def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
+    def from_config(  # pyright: ignore[reportIncompatibleMethodOverride]  as in Detectron2's own heads
+        cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]
+    ) -> dict[str, Any]:
         box_head_cfg = cfg.MODEL.ROI_BOX_HEAD
         in_features = cfg.MODEL.ROI_HEADS.IN_FEATURES
         resolution = box_head_cfg.POOLER_RESOLUTION
@@ -79,7 +83,7 @@ class LCRNetROIHeads(ROIHeads):
             "in_features": in_features,
             "box_pooler": ROIPooler(
                 output_size=resolution,
-                scales=tuple(1.0 / input_shape[f].stride for f in in_features),
+                scales=tuple(1.0 / (input_shape[f].stride or 1) for f in in_features),
                 sampling_ratio=box_head_cfg.POOLER_SAMPLING_RATIO,
                 pooler_type=box_head_cfg.POOLER_TYPE,
             ),

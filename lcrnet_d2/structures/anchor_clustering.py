@@ -38,7 +38,8 @@ def cluster_poses(
     different = len(torch.unique(poses_3d.flatten(1), dim=0)) if len(poses_3d) else 0
     if different < num_anchor_poses:
         raise ValueError(f"{num_anchor_poses} anchor poses asked of {different} different poses")
-    kmeans = KMeans(num_anchor_poses, n_init=3, random_state=seed).fit(poses_3d.flatten(1).double().numpy())
+    kmeans = KMeans(num_anchor_poses, n_init=3, random_state=seed)  # pyright: ignore[reportArgumentType]  stub says str
+    kmeans.fit(poses_3d.flatten(1).double().numpy())
     members = torch.nn.functional.one_hot(torch.from_numpy(kmeans.labels_).long(), num_anchor_poses).double()  # (N, K)
     sizes = members.sum(0)
 

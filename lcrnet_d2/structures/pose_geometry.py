@@ -74,7 +74,5 @@ def pose_distance(poses_a: Tensor, poses_b: Tensor) -> Tensor:
     """
     distance = poses_a.new_zeros((len(poses_a), len(poses_b)))
     for joint in range(poses_a.shape[1]):  # J small products instead of an (N, M, J, 3) block
-        distance += torch.cdist(
-            poses_a[:, joint], poses_b[:, joint], compute_mode="donot_use_mm_for_euclid_dist"
-        )
+        distance += torch.cdist(poses_a[:, joint], poses_b[:, joint], compute_mode="donot_use_mm_for_euclid_dist")
     return distance / max(poses_a.shape[1], 1)

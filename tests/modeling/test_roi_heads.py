@@ -5,12 +5,12 @@ import torch
 from detectron2.modeling import build_model
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
+from tests_support import random_poses, seen_at
 from torch import Tensor, nn
 
 from lcrnet_d2.config import load_config
 from lcrnet_d2.data import PoseTargets
 from lcrnet_d2.structures import PERSON, UNANNOTATED, AnchorPoses
-from tests_support import random_poses, seen_at
 
 OPTS = ["MODEL.LCRNET.NUM_ANCHOR_POSES", 4, "MODEL.LCRNET.UPPER_BODY", True, "MODEL.FPN.OUT_CHANNELS", 16]
 OPTS += ["MODEL.ROI_BOX_HEAD.FC_DIM", 32, "MODEL.DEVICE", "cpu"]
@@ -73,7 +73,9 @@ def test_regions_that_must_not_be_learnt_from_are_never_sampled(model: nn.Module
     assert sorted(nobody.gt_classes.tolist()) == [background, background]
 
 
-def test_a_person_without_3d_is_neither_person_nor_background_to_the_head(model: nn.Module, anchors: AnchorPoses) -> None:
+def test_a_person_without_3d_is_neither_person_nor_background_to_the_head(
+    model: nn.Module, anchors: AnchorPoses
+) -> None:
     on_person = [70.0, 10.0, 120.0, 90.0]
     out = sample(model, torch.tensor([on_person, [0.0, 0.0, 20.0, 20.0]]), example(anchors, "x")["instances"])
     assert out.proposal_boxes.tensor.tolist() == [[0.0, 0.0, 20.0, 20.0]]
@@ -132,9 +134,7 @@ def test_batches_give_what_single_images_give(model: nn.Module, anchors: AnchorP
         together = model([a, b])
         alone = [model([x])[0] for x in (a, b)]
     for x, y in zip(together, alone, strict=True):
-        torch.testing.assert_close(
-            x["instances"].pred_keypoints, y["instances"].pred_keypoints, rtol=1e-4, atol=1e-2
-        )
+        torch.testing.assert_close(x["instances"].pred_keypoints, y["instances"].pred_keypoints, rtol=1e-4, atol=1e-2)
 
 
 def test_nms_can_be_chosen(anchors: AnchorPoses) -> None:

@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
-from lcrnet_d2.structures import BODY13, AnchorPoses, pose_distance
 from tests_support import random_poses, seen_at
 
+from lcrnet_d2.structures import BODY13, AnchorPoses, pose_distance
 from lcrnet_d2.structures.anchor_clustering import cluster_poses, mirror_poses_2d, with_mirrored
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import build_anchor_poses
 import pytest
+from tests_support import write_tiny_set
 
 from lcrnet_d2.structures import AnchorPoses
-from tests_support import write_tiny_set
 
 
 def test_from_pose_file_to_anchor_poses_and_a_picture(tmp_path: Path) -> None:

@@ -34,4 +34,5 @@ def register_pose_files(cfg: CfgNode) -> None:
     for entry in cfg.DATASETS.POSE_FILES:
         if len(entry) != 3:
             raise ValueError(f"DATASETS.POSE_FILES holds {entry}, expected [name, JSON file, image folder]")
-        register_pose_file(*entry, SKELETONS[cfg.MODEL.LCRNET.SKELETON])
+        name, json_file, image_root = entry
+        register_pose_file(name, json_file, image_root, SKELETONS[cfg.MODEL.LCRNET.SKELETON])

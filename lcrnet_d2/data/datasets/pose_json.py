@@ -9,7 +9,8 @@ On disk (a superset of COCO's person keypoints, so pycocotools reads it too):
     annotations[i]: image_id, bbox [x, y, w, h], iscrowd, keypoints [x, y, v] * J (COCO pixel indices)
                     optional pose_3d [[x, y, z]] * J in metres, camera axes, relative to the body centre,
                     pose_3d_source "measured" | "pseudo" | "synthetic", pose_3d_error (fraction of the
-                    pose's size), root_position [x, y, z] of the body centre in camera space, metres
+                    pose's size), root_position [x, y, z] of the body centre in camera space, metres,
+                    area (of the segment, px^2, as COCO gives it)
 
 In memory: Detectron2's dataset dicts. Pixels are continuous there (index + 0.5, added once here, also
 subtracted once here), boxes are x1, y1, x2, y2 and `pose_3d` is a (J, 3) float32 array.
@@ -37,7 +38,7 @@ POSE_3D_SOURCES = ("measured", "pseudo", "synthetic")
 MAX_BODY_M = 4.0
 
 _IMAGE_EXTRAS = ("camera", "partly_annotated")
-_ANNOTATION_EXTRAS = ("pose_3d_source", "pose_3d_error", "root_position")
+_ANNOTATION_EXTRAS = ("pose_3d_source", "pose_3d_error", "root_position", "area")
 
 
 class PoseFileError(ValueError):
@@ -191,7 +192,8 @@ def _pose_3d(where: str, value: Any, skeleton: Skeleton) -> np.ndarray:
     off = np.linalg.norm(pose[skeleton.torso].mean(0))
     if off > 0.01:
         raise PoseFileError(
-            f"{where}: pose_3d must be relative to the body centre (mean of shoulders and hips); that is {off:.2f} m off"
+            f"{where}: pose_3d must be relative to the body centre (mean of shoulders and hips), "
+            f"which is {off:.2f} m off"
         )
     return pose
 
@@ -210,7 +212,7 @@ def _numbers(where: str, name: str, value: Any, shape: tuple[int, ...]) -> np.nd
 
 def _to_json(person: dict[str, Any]) -> dict[str, Any]:
     x1, y1, x2, y2 = BoxMode.convert(list(map(float, person["bbox"])), person["bbox_mode"], BoxMode.XYXY_ABS)
-    out: dict[str, Any] = {"category_id": 1, "bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1)}
+    out: dict[str, Any] = {"category_id": 1, "bbox": [x1, y1, x2 - x1, y2 - y1]}
     out["iscrowd"] = int(person.get("iscrowd", 0))
     if "keypoints" in person:
         keypoints = np.asarray(person["keypoints"], dtype=np.float64).reshape(-1, 3)

@@ -59,8 +59,8 @@ def _rest(rng: Rng) -> JointAngles:
     )
 
 
-def _gait(rng: Rng, amplitude: float, knee_peak: float) -> tuple[float, np.ndarray, np.ndarray]:
-    """Phase of the left leg (0: it touches down, pi: it leaves), hip flexion (2,), knee flexion (2,).
+def _gait(rng: Rng, amplitude: float, knee_peak: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Phases of the legs (2,) (0: one touches down, pi: it leaves), hip flexion (2,), knee flexion (2,).
 
     The leg swings through with a bent knee, bent most about a third into the swing (phase 4.3).
     """
@@ -68,7 +68,7 @@ def _gait(rng: Rng, amplitude: float, knee_peak: float) -> tuple[float, np.ndarr
     phases = np.array([phase + pi, phase]) % (2 * pi)
     hip = 0.15 * amplitude + amplitude * np.cos(phases)
     knee = 6 + knee_peak * np.exp(-(((phases - 4.3) / 0.85) ** 2))
-    return phase, hip, knee
+    return phases, hip, knee
 
 
 def _standing(rng: Rng) -> Posture:
@@ -85,12 +85,11 @@ def _standing(rng: Rng) -> Posture:
 
 def _walking(rng: Rng) -> Posture:
     angles = _rest(rng)
-    phase, flexion, knee = _gait(rng, rng.uniform(15, 30), rng.uniform(40, 62))
+    phases, flexion, knee = _gait(rng, rng.uniform(15, 30), rng.uniform(40, 62))
     hip = angles.hip.copy()
     hip[:, 0] = flexion
-    arms = swinging_arms(rng, phase, rng.uniform(12, 35), (8, 40)) if rng.random() < 0.7 else {}
+    arms = swinging_arms(rng, phases[LEFT], rng.uniform(12, 35), (8, 40)) if rng.random() < 0.7 else {}
     spine = angles.spine + np.array([0, 0, -0.2 * flexion[RIGHT] + 0.2 * flexion[LEFT]])
-    phases = np.array([phase + pi, phase]) % (2 * pi)
     flat = phases < 0.75 * pi
     ankle = np.where(phases < 1.2 * pi, rng.uniform(-35, -15), rng.uniform(-10, 5))
     return Posture(replace(angles, hip=hip, knee=knee, spine=spine, flat=flat, ankle=ankle, **arms))
@@ -98,10 +97,10 @@ def _walking(rng: Rng) -> Posture:
 
 def _running(rng: Rng) -> Posture:
     angles = _rest(rng)
-    phase, flexion, knee = _gait(rng, rng.uniform(32, 55), rng.uniform(75, 115))
+    phases, flexion, knee = _gait(rng, rng.uniform(32, 55), rng.uniform(75, 115))
     hip = angles.hip.copy()
     hip[:, 0] = flexion + 12
-    arms = swinging_arms(rng, phase, rng.uniform(28, 55), (70, 115))
+    arms = swinging_arms(rng, phases[LEFT], rng.uniform(28, 55), (70, 115))
     pelvis = rng.normal([14, 0, 0], [5, 3, 5])
     ankle = rng.uniform(-35, 10, 2)
     lift = rng.uniform(0, 0.1) if rng.random() < 0.5 else 0.0
@@ -227,10 +226,8 @@ def _dancing(rng: Rng) -> Posture:
     pelvis = rng.normal([4, 0, 0], [14, 8, 15])
     spine = rng.normal([2, 0, 0], [18, 13, 18])
     ankle = rng.uniform(-40, 15, 2)
-    flat = rng.random(2) < 0.5
-    return Posture(
-        replace(angles, hip=hip, knee=knee, pelvis=pelvis, spine=spine, ankle=ankle, flat=flat), balanced=True
-    )
+    changes = {"hip": hip, "knee": knee, "pelvis": pelvis, "spine": spine, "ankle": ankle}
+    return Posture(replace(angles, flat=rng.random(2) < 0.5, **changes), balanced=True)
 
 
 def _crawling(rng: Rng) -> Posture:
