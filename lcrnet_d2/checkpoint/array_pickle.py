@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy._core import multiarray
 
-__all__ = ["load_array_pickle"]
+__all__ = ["ArrayUnpickler", "load_array_pickle"]
 
 #: What numpy arrays and scalars need to be rebuilt; nothing here calls code of the file's choosing.
 _ALLOWED: dict[tuple[str, str], Any] = {
@@ -25,7 +25,9 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 }
 
 
-class _ArrayUnpickler(pickle.Unpickler):
+class ArrayUnpickler(pickle.Unpickler):
+    """Refuses every name in a pickle but those arrays are made of."""
+
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ALLOWED:
             raise pickle.UnpicklingError(f"it names {module}.{name}; only arrays and plain containers are read")
@@ -40,7 +42,7 @@ def load_array_pickle(path: str | Path) -> dict[str, Any]:
     """
     try:
         with open(path, "rb") as file:
-            data = _ArrayUnpickler(file, encoding="latin1").load()
+            data = ArrayUnpickler(file, encoding="latin1").load()
     except (pickle.UnpicklingError, EOFError, IndexError, KeyError, UnicodeDecodeError, AttributeError) as error:
         raise ValueError(f"refused to read the pickle {path}: {error}") from error
     if not isinstance(data, dict):

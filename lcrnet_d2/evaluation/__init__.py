@@ -13,19 +13,27 @@ from .people import (
 )
 from .pose_evaluator import MethodThresholds, PoseEvaluator
 from .predictions_json import load_predictions, save_predictions
+from .protocol_evaluator import ProtocolEvaluator
+from .protocols import PROTOCOL_NAMES, build_judge
+from .report import Report
+from .saved_predictions import read_saved_predictions
 from .score_threshold import ScoreThreshold, choose_score_threshold
 
 __all__ = [
+    "PROTOCOL_NAMES",
     "COCOKeypointEvaluator",
     "DetectedPeople",
     "ImagePredictions",
     "ImageTruth",
     "MethodThresholds",
     "PoseEvaluator",
+    "ProtocolEvaluator",
+    "Report",
     "ScoreThreshold",
     "align_poses",
     "auc_3d",
     "bootstrap_interval",
+    "build_judge",
     "choose_score_threshold",
     "evaluate_predictions",
     "head_size",
@@ -36,6 +44,7 @@ __all__ = [
     "pck_3d",
     "pckh",
     "predictions_from_instances",
+    "read_saved_predictions",
     "save_predictions",
     "truth_from_dict",
 ]

@@ -63,8 +63,8 @@ class AsfSkeleton:
 class _AsfFile:
     """What has been read so far."""
 
-    length_unit: float = 1.0
-    radians: bool = False
+    length_unit: float | None = None
+    radians: bool | None = None
     root: Bone = field(default_factory=lambda: Bone(0, np.zeros(3), 0.0, (0.0, 0.0, 0.0)))
     root_position: np.ndarray = field(default_factory=lambda: np.zeros(3))
     bones: dict[str, Bone] = field(default_factory=dict)
@@ -203,6 +203,8 @@ def _skeleton(file: _AsfFile, source: str, last_line: int) -> AsfSkeleton:
         raise BrokenTakeError(source, last_line, f"bones {homeless} are not both in :bonedata and in :hierarchy")
     if not file.root.dof:
         raise BrokenTakeError(source, last_line, "the root has no order")
+    if file.length_unit is None or file.radians is None:  # a guess would give a body of less than half the size
+        raise BrokenTakeError(source, last_line, "no length or no angle in :units: not a whole ASF file")
     bones = {"root": file.root, **file.bones}
     vectors = {name: np.asarray(bone.offset) * bone.length for name, bone in bones.items()}
     names, parents, offsets = ["root"], [-1], [file.root_position]

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ..structures import Skeleton, joint_box
+from .view_blocks import BLOCK, MIN_EXTENT, ROWS, inverse_extent, projections, runs
 from .virtual_views import ViewBase
 
 __all__ = ["MIN_JOINTS", "PseudoPoseSearch", "PseudoPoses", "is_searchable"]
@@ -25,16 +26,13 @@ __all__ = ["MIN_JOINTS", "PseudoPoseSearch", "PseudoPoses", "is_searchable"]
 #: Fewer annotated joints do not fix a pose: below this (and without a shoulder and a hip) no 3D is given.
 MIN_JOINTS = 4
 
-_BLOCK = 4096  # views and
-_ROWS = 128  # queries of one product: 2 MB, which stay in a core's cache until the maximum is taken
 _CHUNK = 256  # the scan keeps one maximum per chunk; the best chunks are then measured again in double precision
-_CHUNKS_IN_BLOCK = _BLOCK // _CHUNK
+_CHUNKS_IN_BLOCK = BLOCK // _CHUNK
 _RANKED = 4  # chunks of a query measured again at once, where the first does not decide
 # A bound on the error of c in the scan: 26 products in single precision, views not centred on the mask (|d| up to
 # about 5 times the centred one). Measured: below 1e-6.
 _SCAN_ERROR = 5e-6
 _TIE = 1e-12  # c in double precision; below it the lowest view index wins, on every device
-_MIN_EXTENT = 1e-3  # metres: a view whose annotated joints all but coincide is as one this large
 
 
 class PseudoPoses(NamedTuple):
@@ -90,7 +88,7 @@ class PseudoPoseSearch:
         self.views = views
         self._device = torch.device(device)
         self._budget = memory_budget
-        self._base = _projections(views).to(self._device)
+        self._base = projections(views).to(self._device)
 
     def find(self, poses_2d: Tensor, annotated: Tensor, max_error: float | None = None) -> PseudoPoses:
         """`batches`, `nearest_views` and `fit` in one; see there."""
@@ -150,7 +148,7 @@ class PseudoPoseSearch:
         d = poses_3d[..., :2]
         q, centred = poses_2d - _mean(poses_2d, annotated), d - _mean(d, annotated)
         mask = annotated[..., None]
-        squares = (centred**2 * mask).sum((1, 2)).clamp(min=_MIN_EXTENT**2)
+        squares = (centred**2 * mask).sum((1, 2)).clamp(min=MIN_EXTENT**2)
         scale = (q * centred * mask).sum((1, 2)) / squares
         fitted = scale[:, None, None] * centred + _mean(poses_2d, annotated)
         distance = torch.linalg.vector_norm(fitted - poses_2d, dim=-1, keepdim=True)
@@ -181,25 +179,25 @@ class PseudoPoseSearch:
         return poses_2d, annotated
 
     def _scan(self, q: Tensor, masks: Tensor, counts: list[int]) -> Tensor:
-        """(B, C) largest c of each chunk, in single precision: one product and a maximum per block and mask."""
+        """(B, C) largest c of each chunk, in single precision: one product and a maximum per block and run."""
         maxima = q.new_empty(len(q), len(self._base) * _CHUNKS_IN_BLOCK)
-        product = q.new_empty(min(max(counts), _ROWS) * _BLOCK)
+        product = q.new_empty(min(len(q), ROWS) * BLOCK)
         normalised = torch.empty_like(self._base[0])
+        mask_of = torch.repeat_interleave(torch.tensor(counts)).to(q.device)
+        together = runs(counts, len(self._base[0]))
         for block, views in enumerate(self._base):
             chunks = slice(block * _CHUNKS_IN_BLOCK, (block + 1) * _CHUNKS_IN_BLOCK)
-            first = 0
-            for scale, count in zip(_inverse_extent(views, masks), counts, strict=True):
-                last, scale_views = first + count, count > len(views)  # else fewer numbers are scaled afterwards
-                if scale_views:
+            for queries, of in together:
+                scale, shared = inverse_extent(views, masks[of]), of.stop - of.start == 1
+                if shared:
                     torch.mul(views, scale, out=normalised)
-                for start in range(first, last, _ROWS):
-                    rows = slice(start, min(start + _ROWS, last))
-                    part = product[: (rows.stop - start) * _BLOCK].view(-1, _BLOCK)
-                    torch.mm(q[rows], normalised if scale_views else views, out=part)
-                    if not scale_views:
-                        part.mul_(scale)
+                for start in range(queries.start, queries.stop, ROWS):
+                    rows = slice(start, min(start + ROWS, queries.stop))
+                    part = product[: (rows.stop - start) * BLOCK].view(-1, BLOCK)
+                    torch.mm(q[rows], normalised if shared else views, out=part)
+                    if not shared:
+                        part.mul_(scale if len(scale) == len(part) else scale[mask_of[rows] - of.start])
                     maxima[rows, chunks] = part.view(-1, _CHUNKS_IN_BLOCK, _CHUNK).amax(-1)
-                first = last
         return maxima
 
     def _measure_again(self, q: Tensor, masks: Tensor, maxima: Tensor) -> Tensor:
@@ -237,33 +235,13 @@ class PseudoPoseSearch:
         x, y = d.chunk(2, dim=1)
         squares, sum_x, sum_y = (torch.einsum("bj,bjv->bv", masks, of) for of in (x * x + y * y, x, y))
         extent = squares - (sum_x**2 + sum_y**2) / masks.sum(1, keepdim=True)
-        c = torch.einsum("bj,bjv->bv", q.double(), d) * extent.clamp(min=_MIN_EXTENT**2).rsqrt()
+        c = torch.einsum("bj,bjv->bv", q.double(), d) * extent.clamp(min=MIN_EXTENT**2).rsqrt()
         c = torch.where(index < len(self.views), c, -1.0)
         c, index = torch.cat([c, best[:, None]], 1), torch.cat([index, view[:, None]], 1)
         largest = c.amax(1, keepdim=True)
         equal = (c >= largest - _TIE) & (index >= 0)
         lowest = torch.where(equal, index, torch.iinfo(torch.long).max).amin(1)
         return largest[:, 0], torch.where(equal.any(1), lowest, -1)
-
-
-def _projections(views: ViewBase) -> Tensor:
-    """(V / _BLOCK, 2J, _BLOCK) float32: x of all joints, then y; the last block padded with zeros."""
-    base = torch.zeros(-(-len(views) // _BLOCK), 2 * len(views.skeleton), _BLOCK)
-    for block, start in zip(base, range(0, len(views), _BLOCK), strict=True):
-        part = views.poses_2d(slice(start, start + _BLOCK))
-        block[:, : len(part)] = part.permute(2, 1, 0).flatten(0, 1)
-    return base
-
-
-def _inverse_extent(views: Tensor, masks: Tensor) -> Tensor:
-    """(G, B) 1 / |d| of (2J, B) views, centred on the joints of each mask (G, J)."""
-    x, y = views.chunk(2)
-    averaging = masks * masks.sum(1, keepdim=True).rsqrt()
-    extent = masks @ (x * x + y * y)
-    for coordinate in (x, y):  # in place: with hundreds of masks these arrays do not fit a core's cache
-        total = averaging @ coordinate
-        extent.addcmul_(total, total, value=-1.0)
-    return extent.clamp_(min=_MIN_EXTENT**2).rsqrt_()
 
 
 def _mean(values: Tensor, annotated: Tensor) -> Tensor:

@@ -95,6 +95,14 @@ def test_damage_is_named_with_its_line(old: bytes, new: bytes, message: str) -> 
         read(amc([{}, {}, {}]).replace(old, new, 1))
 
 
+@pytest.mark.parametrize("line", [b"  length 0.0254\n", b"  angle deg\n", b":units\n"])
+def test_a_skeleton_without_units_is_refused(line: bytes) -> None:
+    """CMU's unit, 0.45, taken for 1 would shrink a person of 1.6 m to 0.7 m, whose legs still pass for legs."""
+    assert line in asf()
+    with pytest.raises(BrokenTakeError, match=r"a.asf.*:units"):
+        read(amc([{}]), asf().replace(line, b""))
+
+
 def test_an_unknown_rig_lists_its_joints_and_says_how_to_add_one() -> None:
     renamed = asf().replace(b"lfemur", b"leg_upper_l")
     with pytest.raises(BrokenTakeError, match=r"unknown rig.*leg_upper_l.*needs also \['lfemur'\].*rigs\.py"):

@@ -8,6 +8,7 @@ from tests_support import random_poses
 
 from lcrnet_d2.mocap import PseudoPoseSearch, ViewBase, is_searchable, random_views
 from lcrnet_d2.mocap import pseudo_pose as module
+from lcrnet_d2.mocap.view_blocks import inverse_extent, runs
 from lcrnet_d2.structures import BODY13, COCO17, body_centre
 
 J = len(BODY13)
@@ -215,8 +216,18 @@ def test_the_scan_is_as_exact_as_it_is_taken_to_be() -> None:
     q = module._directions(poses_2d, annotated).transpose(1, 2).flatten(1)
     maxima = search._scan(q.float(), annotated.float(), [1] * 40)
     blocks = search._base.double()
-    scales = torch.stack(
-        [module._inverse_extent(block, annotated.double()) for block in blocks], 1
-    )  # (40, blocks, 4096)
+    scales = torch.stack([inverse_extent(block, annotated.double()) for block in blocks], 1)  # (40, blocks, 4096)
     exact = torch.einsum("nc,bcv->nbv", q, blocks) * scales
     assert (maxima - exact.unflatten(-1, (-1, module._CHUNK)).amax(-1).flatten(1)).abs().max() < module._SCAN_ERROR
+
+
+def test_runs_of_masks() -> None:
+    """More than 26 queries of a mask stand alone; fewer share up to 128 rows, as long as they are neighbours."""
+    assert runs([27, 3, 26, 1, 200, 5], 26) == [
+        (slice(0, 27), slice(0, 1)),
+        (slice(27, 57), slice(1, 4)),
+        (slice(57, 257), slice(4, 5)),
+        (slice(257, 262), slice(5, 6)),
+    ]
+    shared = runs([1] * 300, 26)
+    assert [(rows.stop - rows.start, rows == masks) for rows, masks in shared] == [(128, True), (128, True), (44, True)]

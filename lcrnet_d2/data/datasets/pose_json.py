@@ -4,13 +4,16 @@ On disk (a superset of COCO's person keypoints, so pycocotools reads it too):
 
     info.format "lcrnet_d2 poses", info.version, info.units, info.axes, info.origin
     images[i]:      id, file_name, width, height
-                    optional camera {fx, fy, cx, cy} in px, partly_annotated (not everyone is)
+                    optional camera {fx, fy, cx, cy} in px, partly_annotated (not everyone is); on Human3.6M
+                    subject, action, camera_serial, frame (from 0), trial
     categories[0]:  keypoints = the J joint names, in order
     annotations[i]: image_id, bbox [x, y, w, h], iscrowd, keypoints [x, y, v] * J (COCO pixel indices)
                     optional pose_3d [[x, y, z]] * J in metres, camera axes, relative to the body centre,
                     pose_3d_source "measured" | "pseudo" | "synthetic", pose_3d_error (fraction of the
                     pose's size), root_position [x, y, z] of the body centre in camera space, metres,
-                    area (of the segment, px^2, as COCO gives it)
+                    area (of the segment, px^2, as COCO gives it); objpos [x, y] px, scale (height / 200 px),
+                    head_box [x1, y1, x2, y2] px (as MPII gives them: pixel indices), head_size px,
+                    group (number of MPII's multi-person group), single_person (false: not in that subset)
 
 In memory: Detectron2's dataset dicts. Pixels are continuous there (index + 0.5, added once here, also
 subtracted once here), boxes are x1, y1, x2, y2 and `pose_3d` is a (J, 3) float32 array.
@@ -37,8 +40,11 @@ POSE_3D_SOURCES = ("measured", "pseudo", "synthetic")
 #: No body is longer; 3D in millimetres by mistake always is.
 MAX_BODY_M = 4.0
 
-_IMAGE_EXTRAS = ("camera", "partly_annotated")
-_ANNOTATION_EXTRAS = ("pose_3d_source", "pose_3d_error", "root_position", "area")
+_IMAGE_EXTRAS = ("camera", "partly_annotated", "subject", "action", "camera_serial", "frame", "trial")
+_ANNOTATION_EXTRAS = (
+    *("pose_3d_source", "pose_3d_error", "root_position", "area"),
+    *("objpos", "scale", "head_box", "head_size", "group", "single_person"),
+)
 
 
 class PoseFileError(ValueError):

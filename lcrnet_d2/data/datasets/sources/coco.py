@@ -1,0 +1,99 @@
+"""COCO's `person_keypoints_*.json`: 17 joints to 13, crowds and people without joints included."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from detectron2.structures import BoxMode
+
+from ....structures import COCO17
+from ..pose_json import PoseFileError
+from .records import Result, person_from_joints
+
+__all__ = ["read_coco"]
+
+
+def read_coco(path: Path, images: Path | None = None) -> Iterator[Result]:
+    """Every picture of the file, those without people too: they are background.
+
+    Crowds stay crowds (`iscrowd`, to be ignored); people without annotated joints keep their box and get no
+    3D, so they are ignored as well; boxes and `area` are COCO's own; v is COCO's, the head's the least of the
+    annotated face points'.
+
+    Args:
+        path: the JSON.
+        images: folder of the pictures: those that are not there are left out. None: all are kept unseen.
+
+    Raises:
+        FileNotFoundError: no such file.
+        PoseFileError: cut, not of COCO's 17 joints, or with entries that cannot be.
+    """
+    content = _read(path)
+    records = {image["id"]: _record(f"{path}: images", image) for image in content["images"]}
+    for annotation in content["annotations"]:
+        where = f"{path}: annotation {annotation.get('id')}"
+        if annotation.get("image_id") not in records:
+            raise PoseFileError(f"{where}: image_id {annotation.get('image_id')!r} is not among the images")
+        records[annotation["image_id"]]["annotations"].append(_person(where, annotation))
+    return (_if_there(record, images) for record in records.values())
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise FileNotFoundError(f"no annotation file at {path}")
+    try:
+        content = json.loads(path.read_bytes())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise PoseFileError(f"{path} is not a whole JSON file: {error}") from error
+    keys = ("images", "annotations", "categories")
+    if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in keys):
+        raise PoseFileError(f"{path}: expected COCO's lists {keys}")
+    joints = [category.get("keypoints") for category in content["categories"]]
+    if joints != [list(COCO17.joints)]:
+        raise PoseFileError(f"{path}: keypoints per category are {joints}, expected one person of COCO's 17")
+    return content
+
+
+def _record(where: str, image: dict[str, Any]) -> dict[str, Any]:
+    missing = {"id", "file_name", "width", "height"} - set(image)
+    if missing:
+        raise PoseFileError(f"{where}: {image.get('file_name')} has no {sorted(missing)}")
+    return {
+        "file_name": image["file_name"],
+        "image_id": image["id"],
+        "width": image["width"],
+        "height": image["height"],
+        "annotations": [],
+    }
+
+
+def _person(where: str, annotation: dict[str, Any]) -> dict[str, Any]:
+    box = np.asarray(annotation.get("bbox", []), dtype=np.float64)
+    if box.shape != (4,) or not np.isfinite(box).all() or (box[2:] < 0).any():
+        raise PoseFileError(f"{where}: bbox is {annotation.get('bbox')}, expected x, y, width, height")
+    own: dict[str, Any] = {"bbox": [box[0], box[1], box[0] + box[2], box[1] + box[3]]}
+    own |= {"iscrowd": int(annotation.get("iscrowd", 0)), "category_id": 0, "bbox_mode": BoxMode.XYXY_ABS}
+    if "area" in annotation:
+        own["area"] = float(annotation["area"])
+    keypoints = np.asarray(annotation.get("keypoints") or np.zeros(3 * len(COCO17)), dtype=np.float64)
+    if keypoints.shape != (3 * len(COCO17),):
+        raise PoseFileError(f"{where}: {keypoints.size} keypoint numbers, expected {3 * len(COCO17)}")
+    keypoints = keypoints.reshape(-1, 3)
+    if not np.isin(keypoints[:, 2], (0, 1, 2)).all():
+        raise PoseFileError(f"{where}: a visibility is not 0, 1 or 2")
+    if not (keypoints[:, 2] > 0).any():
+        return own
+    try:
+        return person_from_joints(keypoints[:, :2], keypoints[:, 2], COCO17) | own
+    except PoseFileError as error:
+        raise PoseFileError(f"{where}: {error}") from error
+
+
+def _if_there(record: dict[str, Any], images: Path | None) -> Result:
+    if images is not None and not (images / record["file_name"]).is_file():
+        return PoseFileError(f"no image at {images / record['file_name']}")
+    return record

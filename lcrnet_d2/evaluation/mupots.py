@@ -1,0 +1,274 @@
+"""MuPoTS-3D: 3DPCK and AUC over all people or those matched, per sequence, without Matlab.
+
+Shapes: M people annotated, N detected, J joints of the model. The benchmark's 17 joints are `MUPOTS17`.
+2D in continuous px, 3D in m.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from ..structures import MUPOTS17, Skeleton
+from .metrics import AUC_THRESHOLDS_MM
+from .people import DetectedPeople
+
+__all__ = [
+    "MuPoTSFrame",
+    "SequenceErrors",
+    "match_greedily",
+    "read_mupots",
+    "rescale_bones",
+    "sequence_errors",
+    "summarize_sequences",
+    "to_mupots17",
+]
+
+_PIXEL_CENTRE = 0.5  # the files hold pixel indices
+_MATCH_BELOW_PX = 40.0
+_PCK_MM = 150.0
+#: 13 joints decide who is matched: the first 14 but the head top. The first 14 are scored.
+_MATCHING = slice(1, 14)
+_SCORED = slice(0, 14)
+_ROOT = MUPOTS17.index("pelvis")
+
+# Child and parent, from the pelvis outwards: the order in which bones are given the true length.
+_BONES = [
+    (MUPOTS17.index(child), MUPOTS17.index(parent))
+    for child, parent in (
+        *(("spine", "pelvis"), ("neck", "spine"), ("head_top", "neck"), ("head", "neck")),
+        *(("right_shoulder", "neck"), ("right_elbow", "right_shoulder"), ("right_wrist", "right_elbow")),
+        *(("left_shoulder", "neck"), ("left_elbow", "left_shoulder"), ("left_wrist", "left_elbow")),
+        *(("right_hip", "pelvis"), ("right_knee", "right_hip"), ("right_ankle", "right_knee")),
+        *(("left_hip", "pelvis"), ("left_knee", "left_hip"), ("left_ankle", "left_knee")),
+    )
+]
+
+
+@dataclass(frozen=True)
+class MuPoTSFrame:
+    """The people of one image that are to be found (isValidFrame).
+
+    Attributes:
+        sequence: "TS1" to "TS20".
+        file_name: "TS1/img_000000.jpg".
+        poses_2d: (M, 17, 2) px.
+        poses_3d: (M, 17, 3) m: univ_annot3, which the benchmark scores; of MuPoTS-3D.json, which lacks it, annot3.
+    """
+
+    sequence: str
+    file_name: str
+    poses_2d: np.ndarray
+    poses_3d: np.ndarray
+
+
+def read_mupots(path: str | Path) -> list[MuPoTSFrame]:
+    """Reads the folder with TS1/annot.mat, TS2/annot.mat ..., or MuPoTS-3D.json; frames in order.
+
+    The folder gives the benchmark's own numbers. The JSON file has the people at their true size (annot3)
+    instead of the universal one, so 150 mm mean something a little different: its numbers are not the same.
+
+    Raises:
+        FileNotFoundError: neither is there.
+        ValueError: a file that does not hold what it should; the message names it.
+    """
+    path = Path(path)
+    if path.is_file():
+        return _read_json(path)
+    files = sorted(path.glob("TS*/annot.mat"), key=lambda file: _number(file.parent.name))
+    if not files:
+        raise FileNotFoundError(f"no TS*/annot.mat under {path}, and it is no MuPoTS-3D.json")
+    return [frame for file in files for frame in _read_annot(file)]
+
+
+def _number(sequence: str) -> int:
+    digits = re.sub(r"\D", "", sequence)
+    return int(digits) if digits else 0
+
+
+def _read_annot(file: Path) -> list[MuPoTSFrame]:
+    from scipy.io import loadmat
+
+    sequence = file.parent.name
+    try:
+        annotations = loadmat(file)["annotations"]  # cells: frames x people, each a struct of (2 or 3, 17) arrays
+    except (KeyError, ValueError, NotImplementedError) as error:
+        raise ValueError(f"{file} is not an annot.mat of MuPoTS-3D: {error!r}") from error
+    frames = []
+    for number, row in enumerate(annotations):
+        valid = [person for person in row if bool(_field(file, person, "isValidFrame").item())]
+        poses_2d = [_field(file, person, "annot2").T for person in valid]
+        poses_3d = [_field(file, person, "univ_annot3").T for person in valid]
+        frames.append(_frame(sequence, f"{sequence}/img_{number:06d}.jpg", poses_2d, poses_3d, str(file)))
+    return frames
+
+
+def _field(file: Path, person: np.ndarray, name: str) -> np.ndarray:
+    struct = person[0, 0] if person.shape == (1, 1) else person
+    if struct.dtype.names is None or name not in struct.dtype.names:
+        raise ValueError(f"{file}: no field {name}; it has {struct.dtype.names}")
+    value = struct[name]
+    return value.item() if value.dtype == object and value.shape == () else value
+
+
+def _read_json(file: Path) -> list[MuPoTSFrame]:
+    try:
+        content = json.loads(file.read_bytes())
+        people: dict[int, list[Mapping]] = {image["id"]: [] for image in content["images"]}
+        for annotation in content["annotations"]:
+            if annotation["is_valid"]:
+                people[annotation["image_id"]].append(annotation)
+        images = sorted(content["images"], key=lambda image: (_number(image["file_name"].split("/")[0]), image["id"]))
+        return [
+            _frame(
+                image["file_name"].split("/")[0],
+                image["file_name"],
+                [np.array(a["keypoints_img"])[:17, :2] for a in people[image["id"]]],
+                [np.array(a["keypoints_cam"])[:17] for a in people[image["id"]]],
+                str(file),
+            )
+            for image in images
+        ]
+    except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} is not a MuPoTS-3D.json: {error!r}") from error
+
+
+def _frame(
+    sequence: str, name: str, poses_2d: list[np.ndarray], poses_3d: list[np.ndarray], source: str
+) -> MuPoTSFrame:
+    m = len(poses_2d)
+    try:
+        xy = np.array(poses_2d, dtype=np.float64).reshape(m, 17, 2) + _PIXEL_CENTRE
+        xyz = np.array(poses_3d, dtype=np.float64).reshape(m, 17, 3) / 1000
+    except ValueError as error:
+        raise ValueError(f"{source}, {name}: people are not 17 joints: {error}") from error
+    return MuPoTSFrame(sequence, name, xy, xyz)
+
+
+def to_mupots17(poses: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """(N, 17, d) of (N, J, d): neck and pelvis are the middles of shoulders and hips; 17 joints stay as they are.
+
+    The head point stands for the head top too. Only the direction neck to head top matters in 3D: bones are
+    rescaled.
+    """
+    converted, _ = MUPOTS17.convert_from(skeleton, torch.as_tensor(np.asarray(poses, dtype=np.float64)))
+    return converted.numpy()
+
+
+def match_greedily(true_2d: np.ndarray, pred_2d: np.ndarray) -> np.ndarray:
+    """(M,) prediction of each person, -1 where none is left.
+
+    People choose in the order of the annotations: of the predictions not yet taken the one with the most of
+    13 joints under 40 px off in x and in y, the first of equals, if there is any such joint.
+
+    Args:
+        true_2d: (M, 17, 2) px.
+        pred_2d: (N, 17, 2) px.
+    """
+    near = (np.abs(true_2d[:, None, _MATCHING] - pred_2d[None, :, _MATCHING]) < _MATCH_BELOW_PX).all(-1)
+    counts = near.sum(-1)  # (M, N)
+    chosen = np.full(len(true_2d), -1)
+    for person in range(len(true_2d) if len(pred_2d) else 0):
+        best = int(counts[person].argmax())
+        if counts[person, best] > 0:
+            chosen[person] = best
+            counts[:, best] = 0
+    return chosen
+
+
+def rescale_bones(pred_3d: np.ndarray, true_3d: np.ndarray) -> np.ndarray:
+    """(N, 17, 3) predictions with the directions of their bones and the lengths of the ground truth's.
+
+    From the pelvis outwards, each bone is attached to its moved parent, in the direction it was predicted in.
+    A joint predicted exactly where its parent is has no direction and stays with the parent.
+    """
+    pred = np.asarray(pred_3d, dtype=np.float64)
+    rescaled = pred.copy()
+    for child, parent in _BONES:
+        bone = pred[:, child] - pred[:, parent]
+        length = np.linalg.norm(bone, axis=-1, keepdims=True)
+        true_length = np.linalg.norm(true_3d[:, child] - true_3d[:, parent], axis=-1, keepdims=True)
+        direction = np.divide(bone, length, out=np.zeros_like(bone), where=length > 0)
+        rescaled[:, child] = rescaled[:, parent] + true_length * direction
+    return rescaled
+
+
+class SequenceErrors(NamedTuple):
+    """The people of one sequence.
+
+    Attributes:
+        errors_mm: (M, 14) of the scored joints, infinite for people not matched.
+        is_matched: (M,) bool.
+    """
+
+    errors_mm: np.ndarray
+    is_matched: np.ndarray
+
+
+def sequence_errors(
+    frames: Sequence[MuPoTSFrame], detected: Sequence[DetectedPeople], skeleton: Skeleton
+) -> dict[str, SequenceErrors]:
+    """Errors of each sequence, relative to the pelvis, predictions rescaled to the true bone lengths.
+
+    Args:
+        frames: of any sequences.
+        detected: one method's detections in the same frames, in the same order.
+        skeleton: names the J joints of the detections.
+    """
+    parts: dict[str, list[SequenceErrors]] = {}
+    for frame, people in zip(frames, detected, strict=True):
+        chosen = match_greedily(frame.poses_2d, to_mupots17(people.poses_2d, skeleton))
+        matched = chosen >= 0
+        errors = np.full((len(chosen), 17), np.inf)
+        true_3d = frame.poses_3d[matched] - frame.poses_3d[matched][:, [_ROOT]]
+        pred_3d = to_mupots17(people.poses_3d[chosen[matched]], skeleton)
+        pred_3d = rescale_bones(pred_3d - pred_3d[:, [_ROOT]], true_3d)
+        errors[matched] = 1000 * np.linalg.norm(pred_3d - true_3d, axis=-1)
+        parts.setdefault(frame.sequence, []).append(SequenceErrors(errors[:, _SCORED], matched))
+    return {
+        sequence: SequenceErrors(*(np.concatenate(part) for part in zip(*of_frames, strict=True)))
+        for sequence, of_frames in parts.items()
+    }
+
+
+def summarize_sequences(sequences: Mapping[str, SequenceErrors]) -> dict[str, dict[str, float]]:
+    """Percentages per sequence and, under "mean", their mean over sequences.
+
+    Returns:
+        For each sequence n_people, n_matched, recall, pck_all (a person not matched is wrong in all joints),
+        pck_matched (only those matched), auc_all, auc_matched. AUC is the mean of 3DPCK over the 31 thresholds
+        0, 5 ... 150 mm. A sequence without people (or nobody matched) is NaN and left out of the mean;
+        n_people and n_matched are summed. False positives cost nothing.
+    """
+    rows = {sequence: _percentages(*errors) for sequence, errors in sequences.items()}
+    names = list(_percentages(np.zeros((0, 14)), np.zeros(0, dtype=bool)))
+    mean: dict[str, float] = {}
+    for name in names:
+        values = np.array([row[name] for row in rows.values()])
+        values = values[~np.isnan(values)]
+        summed = name.startswith("n_")
+        mean[name] = float(values.sum()) if summed else float(values.mean()) if len(values) else float("nan")
+    return {**rows, "mean": mean}
+
+
+def _percentages(errors_mm: np.ndarray, is_matched: np.ndarray) -> dict[str, float]:
+    def share(errors: np.ndarray, thresholds: Sequence[float]) -> float:
+        return 100 * float(np.mean([(errors < t).mean() for t in thresholds])) if errors.size else float("nan")
+
+    matched = errors_mm[is_matched]
+    return {
+        "n_people": float(len(is_matched)),
+        "n_matched": float(is_matched.sum()),
+        "recall": 100 * float(is_matched.mean()) if len(is_matched) else float("nan"),
+        "pck_all": share(errors_mm, (_PCK_MM,)),
+        "pck_matched": share(matched, (_PCK_MM,)),
+        "auc_all": share(errors_mm, AUC_THRESHOLDS_MM),
+        "auc_matched": share(matched, AUC_THRESHOLDS_MM),
+    }

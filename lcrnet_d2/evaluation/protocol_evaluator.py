@@ -1,0 +1,91 @@
+"""Detectron2 evaluator that collects predictions and hands them to one benchmark's protocol."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from detectron2.data import DatasetCatalog
+from detectron2.evaluation import DatasetEvaluator
+from detectron2.utils import comm
+
+from ..structures import Skeleton
+from .gathering import gather_predictions
+from .people import ImagePredictions, predictions_from_instances
+from .predictions_json import save_predictions
+from .report import Judge, in_order_of
+
+__all__ = ["ProtocolEvaluator"]
+
+_logger = logging.getLogger(__name__)
+
+
+class ProtocolEvaluator(DatasetEvaluator):
+    """A benchmark's protocol (see `protocols.build_judge`) on a registered data set.
+
+        evaluator = ProtocolEvaluator("h36m_test", BODY13, build_judge("human36m_p2", BODY13))
+        inference_on_dataset(model, loader, evaluator)
+
+    Args:
+        dataset_name: in the DatasetCatalog; its dicts hold the ground truth in the form the protocol states.
+        skeleton: names the joints of model and data set.
+        judge: the protocol.
+        distributed: gather the predictions of all processes.
+        output_dir: where given, report.md and pose_predictions.json are written there.
+
+    Raises:
+        ValueError: the data set is not registered.
+    """
+
+    def __init__(
+        self,
+        dataset_name: str,
+        skeleton: Skeleton,
+        judge: Judge,
+        *,
+        distributed: bool = True,
+        output_dir: str | Path | None = None,
+    ) -> None:
+        if dataset_name not in DatasetCatalog.list():
+            raise ValueError(f"data set {dataset_name!r} is not registered; known: {DatasetCatalog.list()}")
+        self._dataset_name = dataset_name
+        self._skeleton = skeleton
+        self._judge = judge
+        self._distributed = distributed
+        self._output_dir = None if output_dir is None else Path(output_dir)
+        self.reset()
+
+    def reset(self) -> None:
+        self._predictions: list[ImagePredictions] = []
+
+    def process(self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]) -> None:
+        """Keeps copies of a batch's people; `outputs` are the model's, in pixels of the original images."""
+        for record, output in zip(inputs, outputs, strict=True):
+            self._predictions.append(predictions_from_instances(record, output["instances"]))
+
+    def evaluate(self) -> dict[str, dict[str, float]]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The protocol's metrics on the main process, {} on the others; the report is logged.
+
+        Images of the data set that were not processed count as without detections.
+        """
+        gathered = gather_predictions(self._predictions, self._distributed)
+        if self._distributed and not comm.is_main_process():
+            return {}
+        records = DatasetCatalog.get(self._dataset_name)
+        if len(gathered) < len(records):
+            _logger.warning(
+                "%s: %d of %d images were not processed and count as without detections",
+                self._dataset_name,
+                len(records) - len(gathered),
+                len(records),
+            )
+        report = self._judge(records, in_order_of(records, gathered, len(self._skeleton)))
+        _logger.info("%s\n%s", self._dataset_name, report.markdown)
+        if self._output_dir is not None:
+            self._output_dir.mkdir(parents=True, exist_ok=True)
+            (self._output_dir / "report.md").write_text(report.markdown)
+            save_predictions(self._output_dir / "pose_predictions.json", gathered, self._skeleton)
+        return OrderedDict(report.metrics)

@@ -1,0 +1,67 @@
+"""Benchmarks by name, so that an evaluator or a command can be told which one to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ..structures import AnchorPoses, Skeleton
+from .camera_space import Placement, report_3d_sets, report_camera_space
+from .human36m_report import report_human36m
+from .mpii_report import report_mpii_multi, report_mpii_single
+from .people import MIN_JOINTS_SEEN
+from .report import Judge
+
+__all__ = ["PROTOCOL_NAMES", "build_judge"]
+
+_OF_3D = ("score_threshold", "min_joints_seen")
+
+#: name: (function, what it measures, options of `build_judge` it takes).
+_PROTOCOLS: dict[str, tuple[Callable[..., Any], str, tuple[str, ...]]] = {
+    "human36m": (report_human36m, "Human3.6M P1, P2 and P3, those the data set has images of", ()),
+    "human36m_p1": (partial(report_human36m, protocol_names=("P1",)), "Human3.6M P1", ()),
+    "human36m_p2": (partial(report_human36m, protocol_names=("P2",)), "Human3.6M P2", ()),
+    "human36m_p3": (partial(report_human36m, protocol_names=("P3",)), "Human3.6M P3, for both cameras called 3", ()),
+    "mpii_single": (report_mpii_single, "PCKh of MPII's single people", ("score_threshold", "anchors")),
+    "mpii_multi": (report_mpii_multi, "mAP of MPII's groups", ("score_threshold",)),
+    "pck_3d": (report_3d_sets, "3DPCK and AUC, root: body centre", _OF_3D),
+    "mpi_inf_3dhp": (partial(report_3d_sets, root="pelvis"), "3DPCK and AUC, root: pelvis", _OF_3D),
+    "camera_space": (report_camera_space, "MRPE and PCK_abs", (*_OF_3D, "place")),
+}
+
+#: name: what it measures.
+PROTOCOL_NAMES = {name: what for name, (_, what, _) in _PROTOCOLS.items()}
+
+
+def build_judge(
+    name: str,
+    skeleton: Skeleton,
+    *,
+    score_threshold: float = 0.0,
+    min_joints_seen: int = MIN_JOINTS_SEEN,
+    anchors: AnchorPoses | None = None,
+    place: Placement | None = None,
+) -> Judge:
+    """A protocol, ready for `ProtocolEvaluator` or for saved predictions. MuPoTS-3D reads files: see `report_mupots`.
+
+    Args:
+        name: a key of `PROTOCOL_NAMES`.
+        skeleton: names the joints of predictions and ground truth.
+        score_threshold: detections under it are none; Human3.6M takes the top-scored one whatever its score.
+        min_joints_seen: for sets of people in 3D: those with fewer joints seen are ignored; 0 where a data set
+            does not know which are.
+        anchors: the model's, for PCKh against rarity.
+        place: puts detections into camera space; "camera_space" needs it.
+
+    Raises:
+        ValueError: an unknown name, or an option missing that the protocol needs.
+    """
+    if name not in _PROTOCOLS:
+        raise ValueError(f"unknown protocol {name!r}; known are {', '.join(_PROTOCOLS)}")
+    function, _, taken = _PROTOCOLS[name]
+    options: dict[str, Any] = {"score_threshold": score_threshold, "min_joints_seen": min_joints_seen}
+    options |= {"anchors": anchors, "place": place}
+    if "place" in taken and place is None:
+        raise ValueError(f"protocol {name!r} needs `place`, which puts detections into camera space")
+    return partial(function, skeleton=skeleton, **{option: options[option] for option in taken})

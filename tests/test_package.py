@@ -1,0 +1,50 @@
+"""What a user gets by `pip install .`: the package and its configs, usable away from the checkout."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_an_installed_wheel_brings_its_configs(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", tmp_path, ROOT],
+        check=True,
+        env={**os.environ, "PIP_NO_INDEX": "1"},
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    site = tmp_path / "site"
+    zipfile.ZipFile(wheel).extractall(site)
+    code = (
+        "import lcrnet_d2; from lcrnet_d2.config import load_config;"
+        "cfg = load_config('quick_schedules/lcrnet_lite0_demo.yaml');"
+        "print(lcrnet_d2.__file__, cfg.MODEL.BACKBONE.NAME)"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+    )
+    assert out.returncode == 0, out.stderr
+    file, backbone = out.stdout.split()[-2:]
+    assert Path(file).is_relative_to(site) and backbone == "build_efficientnet_lite_fpn_backbone"
+
+
+def test_a_missing_detectron2_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "detectron2").mkdir()
+    (tmp_path / "detectron2" / "__init__.py").write_text("raise ImportError('not here')")
+    out = subprocess.run(
+        [sys.executable, "-c", "import lcrnet_d2"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        capture_output=True,
+        text=True,
+    )
+    assert out.returncode == 1 and "make setup" in out.stderr and "git+https" in out.stderr

@@ -1,0 +1,127 @@
+"""Evaluates saved predictions, without the network, by a benchmark's protocol.
+
+examples:
+  on a pose file       tools/evaluate_predictions.py --protocol human36m_p1 --pose-file h36m_p1.json \\
+                           --predictions output/inference/pose_predictions.json --output output/p1
+  on a config's set    ... --protocol mpii_single --config-file my.yaml --data-set mpii_val --anchors anchors.npz
+  poses.json           ... --protocol pck_3d --pose-file people.json --predictions output/demo/poses.json
+  MuPoTS-3D            ... --protocol mupots --mupots MultiPersonTestSet --predictions poses.json
+
+Predictions are what evaluators save (pose_predictions.json: NMS and PPI) or the demo's poses.json (PPI).
+Writes report.md and metrics.json into --output and prints the report.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.data import DatasetCatalog
+
+from lcrnet_d2.config import load_config
+from lcrnet_d2.data.datasets.builtin import register_pose_files
+from lcrnet_d2.data.datasets.pose_json import load_pose_json
+from lcrnet_d2.evaluation.mupots import read_mupots
+from lcrnet_d2.evaluation.mupots_report import frames_as_records, report_mupots
+from lcrnet_d2.evaluation.people import MIN_JOINTS_SEEN
+from lcrnet_d2.evaluation.protocols import PROTOCOL_NAMES, build_judge
+from lcrnet_d2.evaluation.report import Report, in_order_of
+from lcrnet_d2.evaluation.saved_predictions import read_saved_predictions
+from lcrnet_d2.placement import PinholeCamera, place_people
+from lcrnet_d2.structures import SKELETONS, AnchorPoses, Skeleton
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_arguments(argv)
+    try:
+        report = evaluate(args)
+    except (ValueError, OSError) as error:
+        raise SystemExit(str(error)) from error
+    print(report.markdown)
+    if args.output is not None:
+        args.output.mkdir(parents=True, exist_ok=True)
+        (args.output / "report.md").write_text(report.markdown)
+        (args.output / "metrics.json").write_text(json.dumps(_without_nan(report.metrics), indent=1))
+
+
+def evaluate(args: argparse.Namespace) -> Report:
+    """The protocol's report."""
+    skeleton = SKELETONS[args.skeleton]
+    if args.protocol == "mupots":
+        if args.mupots is None:
+            raise ValueError("--protocol mupots needs --mupots, the folder with TS1/annot.mat ... or MuPoTS-3D.json")
+        frames = read_mupots(args.mupots)
+        records = frames_as_records(frames)
+        predictions = read_saved_predictions(args.predictions, skeleton, records)
+        ordered = in_order_of(records, predictions, len(skeleton))
+        return report_mupots(frames, ordered, skeleton, args.score_threshold)
+    records = read_records(args, skeleton)
+    judge = build_judge(
+        args.protocol,
+        skeleton,
+        score_threshold=args.score_threshold,
+        min_joints_seen=args.min_joints_seen,
+        anchors=None if args.anchors is None else AnchorPoses.load(args.anchors),
+        place=place_in_camera,
+    )
+    predictions = read_saved_predictions(args.predictions, skeleton, records)
+    return judge(records, in_order_of(records, predictions, len(skeleton)))
+
+
+def read_records(args: argparse.Namespace, skeleton: Skeleton) -> list[dict[str, Any]]:
+    """The ground truth: a pose file, or a data set registered by a config."""
+    if args.pose_file is not None:
+        return load_pose_json(args.pose_file, args.image_root or args.pose_file.parent, skeleton)
+    if args.config_file is not None:
+        register_pose_files(load_config(args.config_file))
+    if args.data_set is None:
+        raise ValueError("say what the ground truth is: --pose-file, --data-set (with --config-file) or --mupots")
+    if args.data_set not in DatasetCatalog.list():
+        raise ValueError(f"data set {args.data_set!r} is not registered; known: {DatasetCatalog.list()}")
+    return DatasetCatalog.get(args.data_set)
+
+
+def place_in_camera(poses_2d: np.ndarray, poses_3d: np.ndarray, camera: Mapping[str, float]) -> np.ndarray:
+    """(F, 3) m: the displacement whose projection fits the 2D pose best (Fig. 7)."""
+    pinhole = PinholeCamera(**{key: camera[key] for key in ("fx", "fy", "cx", "cy")})
+    return place_people(torch.from_numpy(poses_2d).double(), torch.from_numpy(poses_3d).double(), pinhole).numpy()
+
+
+def _without_nan(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float | None]]:
+    """JSON has no NaN."""
+    return {task: {k: None if math.isnan(v) else v for k, v in row.items()} for task, row in metrics.items()}
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    known = "\n".join(f"  {name:<13} {what}" for name, what in [*PROTOCOL_NAMES.items(), ("mupots", "MuPoTS-3D")])
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=f"protocols:\n{known}", formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--protocol", required=True, choices=[*PROTOCOL_NAMES, "mupots"], metavar="NAME")
+    parser.add_argument("--predictions", type=Path, required=True, help="pose_predictions.json or poses.json")
+    parser.add_argument("--pose-file", type=Path, help="ground truth: a JSON file of poses")
+    parser.add_argument("--image-root", type=Path, help="folder its file names are relative to (default: its own)")
+    parser.add_argument("--data-set", help="ground truth: the name of a registered data set")
+    parser.add_argument("--config-file", help="registers its DATASETS.POSE_FILES")
+    parser.add_argument("--mupots", type=Path, help="ground truth: MuPoTS-3D's folder or MuPoTS-3D.json")
+    parser.add_argument("--skeleton", default="BODY13", choices=sorted(SKELETONS))
+    parser.add_argument("--score-threshold", type=float, default=0.0, help="detections under it are none")
+    parser.add_argument(
+        "--min-joints-seen",
+        type=int,
+        default=MIN_JOINTS_SEEN,
+        help="people of whom fewer joints are seen are ignored (3D sets); 0 if the data do not say which are seen",
+    )
+    parser.add_argument("--anchors", type=Path, help="the model's anchor poses, for PCKh against rarity")
+    parser.add_argument("--output", type=Path, help="folder for report.md and metrics.json")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+"""How well MoCap bases cover 2D poses: the mean matching error of Sec. 4.2, base against base.
+
+Every person with enough joints is searched in the same number of virtual views of each base; the change is that of
+the mean error against the first base, with half a 95 % interval (the same people in both, so differences are paired).
+
+examples:
+  tools/pseudo_3d_matching.py lspe.json coco.json --mocap cmu.npz cmu_hdm05.npz --views 1e6
+  tools/pseudo_3d_matching.py lspe.json --mocap cmu.npz cmu.npz --seeds 0 1     what another draw of views changes
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from lcrnet_d2.mocap import PoseBase, PseudoPoseSearch, is_searchable, random_views
+from lcrnet_d2.structures import BODY13
+
+
+class Matches(NamedTuple):
+    """Errors of the P searchable people of one set: (P,) fractions of the pose's size, (P,) px.
+
+    Infinite where no view fits (all joints in one place).
+    """
+
+    relative: Tensor
+    px: Tensor
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("poses", nargs="+", type=Path, help="pose JSONs (datasets/prepare_*.py, poses_2d_to_json.py)")
+    parser.add_argument("--mocap", nargs="+", required=True, type=Path, help="bases of datasets/prepare_mocap.py")
+    parser.add_argument("--views", type=lambda text: int(float(text)), default=1_000_000, help="of each base (1e6)")
+    parser.add_argument("--seeds", type=int, nargs="+", help="of the views of each base (default: 0)")
+    parser.add_argument("--memory", type=float, default=0.5, help="GB of working memory beside the views' 2D")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    args = parse_arguments(arguments)
+    seeds = args.seeds or [0] * len(args.mocap)
+    if len(seeds) != len(args.mocap):
+        raise SystemExit(f"{len(seeds)} seeds for {len(args.mocap)} bases; give one per base")
+    sets = {path: annotated_poses(path) for path in args.poses}
+    matches: dict[Path, list[Matches]] = {path: [] for path in args.poses}
+    for mocap, seed in zip(args.mocap, seeds, strict=True):
+        base = PoseBase.load(mocap)
+        print(f"{mocap.name}: {len(base):,} poses, {args.views:,} views, seed {seed}", flush=True)
+        views = random_views(base.poses_3d, args.views, torch.Generator().manual_seed(seed))
+        search = PseudoPoseSearch(views, memory_budget=int(args.memory * 1e9))
+        for path, (poses_2d, annotated) in sets.items():
+            matches[path].append(match(search, poses_2d, annotated, path.name))
+    names = [f"{path.stem}, seed {seed}" for path, seed in zip(args.mocap, seeds, strict=True)]
+    print(report({path.stem: found for path, found in matches.items()}, names))
+    return 0
+
+
+def annotated_poses(path: Path) -> tuple[Tensor, Tensor]:
+    """(P, J, 2) px and (P, J) bool of the searchable people of a pose JSON."""
+    content = json.loads(path.read_bytes())
+    joints = [category.get("keypoints") for category in content.get("categories", [])]
+    if joints != [list(BODY13.joints)]:
+        raise ValueError(f"{path}: its joints are {joints}; expected {list(BODY13.joints)}")
+    people = [a["keypoints"] for a in content["annotations"] if a.get("keypoints") and not a.get("iscrowd")]
+    keypoints = torch.tensor(people, dtype=torch.float64).reshape(-1, len(BODY13), 3)
+    keypoints = keypoints[is_searchable(keypoints[..., 2] > 0, BODY13)]
+    return keypoints[..., :2], keypoints[..., 2] > 0
+
+
+def match(search: PseudoPoseSearch, poses_2d: Tensor, annotated: Tensor, name: str) -> Matches:
+    """Errors of all people, in their order."""
+    view_index = torch.full((len(annotated),), -1, dtype=torch.long)
+    with tqdm(total=len(annotated), unit="person", desc=name) as bar:
+        for rows in search.batches(annotated):
+            view_index[rows] = search.nearest_views(poses_2d[rows], annotated[rows])
+            bar.update(len(rows))
+    result = search.fit(poses_2d, annotated, view_index)
+    return Matches(result.error_relative.double(), result.error_px.double())
+
+
+def matched_by_all(found: list[Matches]) -> list[Matches]:
+    """The people whom some view of every base fits."""
+    kept = torch.stack([torch.isfinite(errors.relative) for errors in found]).all(0)
+    return [Matches(errors.relative[kept], errors.px[kept]) for errors in found]
+
+
+def change(before: Tensor, after: Tensor) -> tuple[float, float]:
+    """Relative change of the mean of paired (P,) errors, and half its 95 % interval, in per cent."""
+    mean = float(before.mean())
+    if len(before) < 2 or mean == 0:
+        return 0.0, math.inf
+    difference = after - before
+    margin = 1.96 * float(difference.std()) / math.sqrt(len(difference))
+    return 100 * float(difference.mean()) / mean, 100 * margin / mean
+
+
+def report(matches: dict[str, list[Matches]], bases: list[str]) -> str:
+    """A Markdown table, a row per set and base."""
+    lines = ["| 2D poses | people | base | error, % of size | median | error, px | change of the mean |"]
+    lines.append("|---|---|---|---|---|---|---|")
+    for name, every in matches.items():
+        found = matched_by_all(every)
+        for base, errors in zip(bases, found, strict=True):
+            row = f"| {name} | {len(errors.relative):,} | {base} | {100 * float(errors.relative.mean()):.2f} "
+            row += f"| {100 * float(errors.relative.median()):.2f} | {float(errors.px.mean()):.2f} "
+            if errors is found[0]:
+                lines.append(row + "| |")
+            else:
+                percent, margin = change(found[0].relative, errors.relative)
+                lines.append(row + f"| {percent:+.1f} % ± {margin:.1f} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
