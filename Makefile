@@ -1,8 +1,9 @@
 # make setup | demo | demo-train | test | check
 # An activated environment that already has Detectron2 is used as it is; otherwise .venv is made.
-ifeq ($(shell python3 -c "import detectron2" 2>/dev/null && echo yes),yes)
+ENVIRONMENT := $(shell python3 -c "import sys, detectron2; print(sys.prefix)" 2>/dev/null)
+ifneq ($(filter-out $(CURDIR)/.venv,$(ENVIRONMENT)),)
   PYTHON := python3
-  STAMP := .cache/setup-existing
+  STAMP := .cache/setup$(subst /,-,$(ENVIRONMENT))
 else
   PYTHON := .venv/bin/python
   STAMP := .venv/setup-done
@@ -13,9 +14,13 @@ endif
 setup: $(STAMP)
 
 # What the environment lacks is added to it, nothing that is there is replaced.
-.cache/setup-existing: setup.py
-	$(PYTHON) -m pip install -q -e '.[lite,mocap,datasets,dev]'
-	@mkdir -p .cache && touch $@
+.cache/setup%: setup.py requirements.txt
+	@mkdir -p .cache
+	$(PYTHON) -m pip freeze --exclude-editable > .cache/present.txt
+	$(PYTHON) tools/missing_requirements.py > .cache/missing.txt
+	$(PYTHON) -m pip install -q -c .cache/present.txt -r .cache/missing.txt
+	$(PYTHON) -m pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
 
 .venv/setup-done: setup.py requirements.txt tools/install_detectron2.sh
 	test -x .venv/bin/python || python3 -m venv .venv

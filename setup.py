@@ -24,7 +24,7 @@ setup(
         "torchvision",
         "fvcore",
         "iopath",
-        "numpy",
+        "numpy>=1.26",
         "scipy",
         "scikit-learn",
         "pycocotools",

@@ -18,17 +18,19 @@ from detectron2.data import (
     build_detection_test_loader,
     build_detection_train_loader,
 )
-from detectron2.engine import DefaultTrainer, HookBase, hooks
+from detectron2.engine import AMPTrainer, DefaultTrainer, HookBase, SimpleTrainer, TrainerBase, hooks
 from detectron2.evaluation import DatasetEvaluators, inference_on_dataset, print_csv_format
 from detectron2.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
 from detectron2.utils import comm
 from detectron2.utils.events import get_event_storage
+from detectron2.utils.logger import setup_logger
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from .checkpoint import BEST_CHECKPOINT, LCRNetCheckpointer, without_wrapper
 from .data import LCRNetDatasetMapper, load_anchor_poses, read_image
 from .evaluation import COCOKeypointEvaluator, PoseEvaluator
-from .structures import SKELETONS
+from .structures import SKELETONS, AnchorPoses
 from .visualization import draw_people
 
 __all__ = ["LCRNetTrainer", "PictureHook", "evaluate_model", "mean_training_pose"]
@@ -43,13 +45,25 @@ class LCRNetTrainer(DefaultTrainer):
     """
 
     def __init__(self, cfg: CfgNode) -> None:
+        # As DefaultTrainer's, which cannot distribute over CPUs and has another checkpointer.
+        TrainerBase.__init__(self)
         check_config(cfg)
-        super().__init__(cfg)
+        if not logging.getLogger("detectron2").isEnabledFor(logging.INFO):
+            setup_logger()
+        cfg = DefaultTrainer.auto_scale_workers(cfg, comm.get_world_size())
+        model = self.build_model(cfg)
+        optimizer = self.build_optimizer(cfg, model)
+        loader = self.build_train_loader(cfg)
+        model = _distributed(model)
+        trainer = AMPTrainer if cfg.SOLVER.AMP.ENABLED else SimpleTrainer
+        self._trainer = trainer(model, loader, optimizer)
+        self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         self.checkpointer = LCRNetCheckpointer(
-            self._trainer.model, cfg.OUTPUT_DIR, new_head=cfg.MODEL.LCRNET.NEW_HEAD, trainer=weakref.proxy(self)
+            model, cfg.OUTPUT_DIR, new_head=cfg.MODEL.LCRNET.NEW_HEAD, trainer=weakref.proxy(self)
         )
-        # The hooks that super() made hold the checkpointer they were made with.
-        self._hooks.clear()
+        self.start_iter = 0
+        self.max_iter = cfg.SOLVER.MAX_ITER
+        self.cfg = cfg
         self.register_hooks(self.build_hooks())
 
     def resume_or_load(self, resume: bool = True) -> None:
@@ -100,13 +114,34 @@ class LCRNetTrainer(DefaultTrainer):
         period = self.cfg.TEST.EVAL_PERIOD
         if comm.is_main_process() and period > 0 and self.cfg.DATASETS.TEST:
             metric = best_metric_name(self.cfg)
-            best = hooks.BestCheckpointer(period, self.checkpointer, metric, mode="min", file_prefix=BEST_CHECKPOINT)
+            best = ResumableBestCheckpointer(period, self.checkpointer, metric, mode="min", file_prefix=BEST_CHECKPOINT)
             hooks_[-1:-1] = [best, PictureHook(self.cfg, self._trainer.model, period)]
         return hooks_
 
 
+def _distributed(model: nn.Module) -> nn.Module:
+    """The model, made to share gradients where there are several processes, on GPUs (NCCL) or CPUs (gloo)."""
+    if comm.get_world_size() == 1:
+        return model
+    devices = [comm.get_local_rank()] if next(model.parameters()).is_cuda else None
+    return DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
+
+
+class ResumableBestCheckpointer(hooks.BestCheckpointer):
+    """Detectron2's, which would forget on resume what the best result was and overwrite it with the next."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best_metric": self.best_metric, "best_iter": self.best_iter}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best_metric, self.best_iter = state["best_metric"], state["best_iter"]
+
+
 def best_metric_name(cfg: CfgNode) -> str:
-    """Name in the event storage of what the best checkpoint is judged by: PPI's MPJPE, in mm, on the first test set."""
+    """Name in the event storage of what the best checkpoint is judged by: PPI's MPJPE, in mm.
+
+    On the first of DATASETS.TEST: in training, name validation data there.
+    """
     prefix = f"{cfg.DATASETS.TEST[0]}/" if len(cfg.DATASETS.TEST) > 1 else ""
     return f"{prefix}pose_ppi/mpjpe_mm"
 
@@ -137,11 +172,18 @@ def evaluate_model(cfg: CfgNode, model: nn.Module, thresholds: dict[str, float])
 
     Returns:
         {task: {metric: float}}, or {data set: {task: ...}} for several.
+
+    Raises:
+        ValueError: INTEGRATION.METHOD "nms", whose output says nothing of PPI; anchor poses that are not the
+            model's.
     """
+    if cfg.MODEL.LCRNET.INTEGRATION.METHOD != "ppi":
+        raise ValueError("evaluation compares NMS with PPI from one pass: set MODEL.LCRNET.INTEGRATION.METHOD ppi")
+    anchors = anchors_of(cfg, model)
     results: OrderedDict[str, Any] = OrderedDict()
     for name in cfg.DATASETS.TEST:
         loader = LCRNetTrainer.build_test_loader(cfg, name)
-        evaluators = build_evaluators(cfg, name, thresholds)
+        evaluators = build_evaluators(cfg, name, thresholds, anchors)
         results[name] = inference_on_dataset(model, loader, evaluators)
         if comm.is_main_process():
             print_csv_format(results[name])
@@ -162,7 +204,22 @@ def score_thresholds(cfg: CfgNode, model: nn.Module) -> dict[str, float]:
     return {"nms": chosen.nms.score, "ppi": chosen.ppi.score}
 
 
-def build_evaluators(cfg: CfgNode, dataset_name: str, thresholds: dict[str, float]) -> DatasetEvaluators:
+def anchors_of(cfg: CfgNode, model: nn.Module) -> AnchorPoses | None:
+    """The anchor poses for the baselines: those of the file, which must be the model's; None where there is no file."""
+    if not Path(cfg.MODEL.LCRNET.ANCHOR_POSES).is_file():
+        logging.getLogger(__name__).warning(
+            "No file at MODEL.LCRNET.ANCHOR_POSES (%r): the baselines mean pose and anchor pose are left out",
+            cfg.MODEL.LCRNET.ANCHOR_POSES,
+        )
+        return None
+    anchors = load_anchor_poses(cfg)
+    without_wrapper(model).roi_heads.box_predictor.check_anchor_poses(anchors)
+    return anchors
+
+
+def build_evaluators(
+    cfg: CfgNode, dataset_name: str, thresholds: dict[str, float], anchors: AnchorPoses | None
+) -> DatasetEvaluators:
     """2D + 3D pose metrics, and COCO's keypoint AP of the same predictions."""
     skeleton = SKELETONS[cfg.MODEL.LCRNET.SKELETON]
     output_dir = Path(cfg.OUTPUT_DIR) / "inference" / dataset_name
@@ -171,18 +228,15 @@ def build_evaluators(cfg: CfgNode, dataset_name: str, thresholds: dict[str, floa
         skeleton,
         nms_score_threshold=thresholds["nms"],
         ppi_score_threshold=thresholds["ppi"],
-        mean_pose=mean_training_pose(cfg),
-        anchors=load_anchor_poses(cfg) if cfg.MODEL.LCRNET.ANCHOR_POSES else None,
+        mean_pose=None if anchors is None else mean_training_pose(anchors),
+        anchors=anchors,
         output_dir=output_dir,
     )
     return DatasetEvaluators([poses, COCOKeypointEvaluator(dataset_name, skeleton)])
 
 
-def mean_training_pose(cfg: CfgNode) -> np.ndarray | None:
+def mean_training_pose(anchors: AnchorPoses) -> np.ndarray:
     """(J, 3) m: mean of the anchor poses, each counted as often as its cluster has poses: the trivial baseline."""
-    if not cfg.MODEL.LCRNET.ANCHOR_POSES:
-        return None
-    anchors = load_anchor_poses(cfg)
     weights = anchors.cluster_sizes.double() / anchors.cluster_sizes.sum()
     full = anchors.poses_3d[: anchors.num_full_body].double()
     return (weights[:, None, None] * full).sum(0).numpy()

@@ -13,7 +13,7 @@ from torch import Tensor
 
 __all__ = ["DEFAULT_FOV", "PinholeCamera", "place_people"]
 
-#: Horizontal field of view, degrees, of a camera nothing is known about: a 28 mm lens on 35 mm film has 65.
+#: Field of view along the longer side, degrees, of a camera nothing is known about: a 28 mm lens on 35 mm film has 65.
 DEFAULT_FOV = 60.0
 
 
@@ -43,16 +43,16 @@ class PinholeCamera:
 def place_people(poses_2d: Tensor, poses_3d: Tensor, camera: PinholeCamera) -> Tensor:
     """(N, 3) m: the displacement T of each person for which poses_3d + T projects best onto poses_2d.
 
-    A joint (x, y, z) seen at u demands (u - cx) (z + T_z) = fx (x + T_x), and likewise for v: linear in T.
-    Each such error is the reprojection error in px times the joint's depth; all joints of a person have
-    nearly the same depth, so the closed form is within rounding of the true minimum.
+    A joint (x, y, z) seen at u demands (u - cx) (z + T_z) = fx (x + T_x), and likewise for v: linear in T, hence a
+    closed form. What is minimised is the reprojection error times the joint's depth, so near joints count a
+    little less than in the plain reprojection error: with 8 px of noise at 3 m the two answers are 5 cm apart.
 
     Args:
         poses_2d: (N, J, 2) px; joints outside the image count like any other.
         poses_3d: (N, J, 3) m, body-centred.
 
     Returns:
-        NaN for a person whose joints all project to one point: no distance explains that.
+        NaN for a person whose joints all project to one point, which no distance explains, or are not finite.
     """
     ray = (poses_2d.double() - poses_2d.new_tensor([camera.cx, camera.cy]).double()) / poses_2d.new_tensor(
         [camera.fx, camera.fy]
@@ -66,7 +66,10 @@ def place_people(poses_2d: Tensor, poses_3d: Tensor, camera: PinholeCamera) -> T
     right = (ray * pose[..., 2:] - pose[..., :2]).transpose(1, 2)  # (N, 2, J)
     matrix, right = matrix.flatten(1, 2), right.flatten(1)
     normal = matrix.transpose(1, 2) @ matrix
-    solvable = torch.linalg.matrix_rank(normal, hermitian=True, rtol=1e-9) == 3
-    safe = torch.where(solvable[:, None, None], normal, torch.eye(3, dtype=normal.dtype, device=normal.device))
+    finite = torch.isfinite(normal).all(-1).all(-1) & torch.isfinite(right).all(-1)
+    unit = torch.eye(3, dtype=normal.dtype, device=normal.device)
+    normal = torch.where(finite[:, None, None], normal, unit)
+    solvable = finite & (torch.linalg.matrix_rank(normal, hermitian=True, rtol=1e-9) == 3)
+    safe = torch.where(solvable[:, None, None], normal, unit)
     placed = torch.linalg.solve(safe, (matrix.transpose(1, 2) @ right[..., None])[..., 0])
     return torch.where(solvable[:, None], placed, torch.nan).to(poses_3d)

@@ -27,6 +27,8 @@ class PosePredictor:
         self.model.roi_heads.box_predictor.check_anchor_poses()
         self.resize = T.ResizeShortestEdge(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST)
         self.image_format = cfg.INPUT.FORMAT
+        integration = cfg.MODEL.LCRNET.INTEGRATION
+        self.score_threshold = integration["SCORE_THRESH_" + integration.METHOD.upper()]
 
     @torch.no_grad()
     def __call__(self, images: list[np.ndarray]) -> list[Instances]:
@@ -35,7 +37,8 @@ class PosePredictor:
             images: (H, W, 3) uint8 in `self.image_format`, of any sizes.
 
         Returns:
-            per image the people (modeling/roi_heads.py, `people_to_instances`), in its own pixels.
+            per image the people of at least the config's score, in its own pixels (fields: modeling/roi_heads.py,
+            `people_to_instances`).
         """
         inputs = []
         for image in images:
@@ -43,4 +46,5 @@ class PosePredictor:
             small = self.resize.get_transform(image).apply_image(image)
             tensor = torch.from_numpy(np.ascontiguousarray(small.transpose(2, 0, 1)))
             inputs.append({"image": tensor, "height": height, "width": width})
-        return [out["instances"].to("cpu") for out in self.model(inputs)]
+        people = [out["instances"].to("cpu") for out in self.model(inputs)]
+        return [found[found.scores >= self.score_threshold] for found in people]

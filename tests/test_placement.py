@@ -38,6 +38,7 @@ def test_no_people_and_a_person_without_extent() -> None:
     camera = PinholeCamera.from_fov((480, 640))
     assert place_people(torch.zeros(0, 13, 2), torch.zeros(0, 13, 3), camera).shape == (0, 3)
     assert place_people(torch.full((1, 13, 2), 9.0), torch.zeros(1, 13, 3), camera).isnan().all()
+    assert place_people(torch.full((1, 13, 2), torch.nan), random_poses(1, 0), camera).isnan().all()
 
 
 def test_default_field_of_view() -> None:

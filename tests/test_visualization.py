@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from detectron2.structures import Boxes, Instances
+from tests_support import random_poses, seen_at
 
 from lcrnet_d2.pose_file import people_to_json
 from lcrnet_d2.structures import BODY13, AnchorPoses, bone_colour, joint_box
 from lcrnet_d2.visualization import draw_anchor_poses, draw_people, draw_people_2d
-from tests_support import random_poses, seen_at
 
 
 def people(count: int) -> Instances:

@@ -34,7 +34,9 @@ def main(argv: list[str] | None = None) -> None:
             people = integrate_pose_proposals(*scene, IMAGE_SIZE)
             seconds.append(time.perf_counter() - start)
         best, median = 1e3 * min(seconds), 1e3 * statistics.median(seconds)
-        print(f"{count} proposals: {median:.1f} ms (median of {args.runs}, best {best:.1f}), {len(people.scores)} people")
+        print(
+            f"{count} proposals: {median:.1f} ms (median of {args.runs}, best {best:.1f}), {len(people.scores)} people"
+        )
 
 
 def make_scene(count: int, people: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:

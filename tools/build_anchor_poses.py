@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from demo import check_writable
 from detectron2.data import DatasetCatalog
 
 import lcrnet_d2  # noqa: F401  registers the data sets
@@ -24,6 +25,8 @@ from lcrnet_d2.visualization import draw_anchor_poses
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_arguments(argv)
+    output = args.output.with_suffix(".npz")
+    check_writable(output.parent)
     skeleton = SKELETONS[args.skeleton]
     if args.dataset:
         records = DatasetCatalog.get(args.dataset)
@@ -38,10 +41,9 @@ def main(argv: list[str] | None = None) -> None:
     poses_2d, poses_3d = with_mirrored(poses_2d, poses_3d, skeleton)
     print(f"clustering {len(poses_3d)} poses (half of them mirrored) into {args.num_anchor_poses} ...", flush=True)
     anchors = cluster_poses(poses_2d, poses_3d, skeleton, args.num_anchor_poses, args.upper_body, args.seed)
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    anchors.save(args.output)
-    draw_anchor_poses(anchors, args.output.with_suffix(".png"))
-    print(f"{args.output}: {describe(anchors)}; picture in {args.output.with_suffix('.png')}")
+    anchors.save(output)
+    draw_anchor_poses(anchors, output.with_suffix(".png"))
+    print(f"{output}: {describe(anchors)}; picture in {output.with_suffix('.png')}")
 
 
 def poses_of(records: list[dict[str, Any]], skeleton: Skeleton) -> tuple[torch.Tensor, torch.Tensor]:

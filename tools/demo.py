@@ -43,24 +43,31 @@ def main(argv: list[str] | None = None) -> None:
 def detect(predictor: PosePredictor, files: list[Path], output: Path, skeleton_name: str) -> None:
     """One picture per image in `output`, and poses.json with an entry for every image, read or not."""
     skeleton = SKELETONS[skeleton_name]
-    entries, people = [], 0
-    for number, file in enumerate(tqdm(files, unit="image", desc="detecting")):
-        entry: dict[str, Any] = {"file_name": str(file), "width": None, "height": None, "people": []}
-        entries.append(entry)
-        try:
-            image = read_image(file, predictor.image_format)
-        except (FileNotFoundError, ImageFileError) as error:
-            logging.getLogger(__name__).error("%s", error)
-            entry["error"] = str(error)
-            continue
-        instances = predictor([image])[0]
-        entry |= {"width": image.shape[1], "height": image.shape[0], "people": people_to_json(instances)}
-        people += len(instances)
-        rgb = image if predictor.image_format == "RGB" else np.ascontiguousarray(image[:, :, ::-1])
-        picture = draw_people(rgb, instances, skeleton, None)
-        cv2.imwrite(str(output / f"{number:04d}_{file.stem}.png"), picture[:, :, ::-1])
-    write_poses(output / "poses.json", entries, skeleton)
+    entries: list[dict[str, Any]] = []
+    try:
+        for number, file in enumerate(tqdm(files, unit="image", desc="detecting")):
+            entry: dict[str, Any] = {"file_name": str(file), "width": None, "height": None, "people": []}
+            entries.append(entry)
+            try:
+                image = read_image(file, predictor.image_format)
+            except (FileNotFoundError, ImageFileError) as error:
+                logging.getLogger(__name__).error("%s", error)
+                entry["error"] = str(error)
+                continue
+            instances = predictor([image])[0]
+            entry |= {"width": image.shape[1], "height": image.shape[0], "people": people_to_json(instances)}
+            rgb = image if predictor.image_format == "RGB" else np.ascontiguousarray(image[:, :, ::-1])
+            write_picture(output / f"{number:04d}_{file.stem}.png", draw_people(rgb, instances, skeleton, None))
+    finally:  # whatever stops it, what was found so far is kept
+        write_poses(output / "poses.json", entries, skeleton)
+    people = sum(len(entry["people"]) for entry in entries)
     print(f"{people} people in {len(files)} images; pictures and poses.json in {output}")
+
+
+def write_picture(path: Path, picture: np.ndarray) -> None:
+    """Writes an RGB picture; OpenCV only returns False where it cannot."""
+    if not cv2.imwrite(str(path), picture[:, :, ::-1]):
+        raise OSError(f"could not write the picture {path}")
 
 
 def find_images(inputs: list[str]) -> list[Path]:

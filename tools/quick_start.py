@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,15 @@ import matplotlib
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog
+from detectron2.utils import comm
 from detectron2.utils.env import seed_all_rng
 from detectron2.utils.logger import setup_logger
 from tabulate import tabulate
 
+from lcrnet_d2.checkpoint import LCRNetCheckpointer
 from lcrnet_d2.config import load_config
 from lcrnet_d2.engine import LCRNetTrainer, evaluate_model, score_thresholds
+from lcrnet_d2.launch import launch_on_cpu
 from lcrnet_d2.predictor import PosePredictor
 
 CONFIG = "quick_schedules/lcrnet_lite0_demo.yaml"
@@ -37,10 +41,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_arguments(argv)
     start = time.monotonic()
     demo.check_writable(args.output)
-    setup_logger(str(args.output / "training"))
-    setup_logger(str(args.output / "training"), name="lcrnet_d2")
     cfg = config_for(args.output, args.opts)
-    seed_all_rng(max(cfg.SEED, 0))
+    setup_logging(cfg)
 
     step(start, "1/5 synthetic data")
     for name in (*cfg.DATASETS.TRAIN, cfg.TEST.LCRNET.THRESHOLD_DATASET, *cfg.DATASETS.TEST):
@@ -52,15 +54,18 @@ def main(argv: list[str] | None = None) -> None:
         + (["--upper-body"] if cfg.MODEL.LCRNET.UPPER_BODY else [])
     )
     step(start, f"3/5 training, {cfg.SOLVER.MAX_ITER} iterations")
-    model = train(cfg)
+    launch_on_cpu(train, args.processes, (cfg,))
+    cfg.MODEL.WEIGHTS = str(Path(cfg.OUTPUT_DIR) / "model_final.pth")
+    model = trained_model(cfg)
     step(start, "4/5 evaluation")
     thresholds = score_thresholds(cfg, model)
     results = evaluate_model(cfg, model, thresholds)
     metrics = {"table": table_rows(results), "score_thresholds": thresholds, **results}
     (args.output / "metrics.json").write_text(json.dumps(metrics, indent=1))
     step(start, "5/5 detection")
-    cfg.MODEL.WEIGHTS = str(Path(cfg.OUTPUT_DIR) / "model_final.pth")
     cfg.MODEL.LCRNET.INTEGRATION.SCORE_THRESH_PPI = thresholds["ppi"]
+    cfg.MODEL.LCRNET.INTEGRATION.SCORE_THRESH_NMS = thresholds["nms"]
+    (args.output / "config.yaml").write_text(cfg.dump())  # for tools/demo.py: weights and thresholds in it
     demo.detect(PosePredictor(cfg), pictures(cfg, args.photos), args.output, cfg.MODEL.LCRNET.SKELETON)
     print(summary(results, args.output, time.monotonic() - start))
 
@@ -70,21 +75,33 @@ def step(start: float, what: str) -> None:
 
 
 def config_for(output: Path, opts: list[str]) -> CfgNode:
-    cfg = load_config(CONFIG, opts)
+    cfg = load_config(CONFIG, ["DATASETS.TEST", ("lcrnet_synthetic_test",), *opts])
     cfg.OUTPUT_DIR = str(output / "training")
     cfg.MODEL.LCRNET.ANCHOR_POSES = str(output / "anchor_poses.npz")
     return cfg
 
 
-def train(cfg: CfgNode) -> torch.nn.Module:
-    """The trained model; evaluation comes later, with thresholds chosen on val."""
+def train(cfg: CfgNode) -> None:
+    """Trains, or goes on with it; evaluation comes later, with thresholds chosen on val."""
     training = cfg.clone()
     training.DATASETS.TEST = ()
+    setup_logging(cfg)
+    seed_all_rng(max(cfg.SEED, 0) + comm.get_rank())
     trainer = LCRNetTrainer(training)
     trainer.resume_or_load(resume=True)
     if trainer.start_iter < trainer.max_iter:
         trainer.train()
-    return trainer.model.eval()
+
+
+def setup_logging(cfg: CfgNode) -> None:
+    for name in ("detectron2", "fvcore", "lcrnet_d2"):
+        setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name=name)
+
+
+def trained_model(cfg: CfgNode) -> torch.nn.Module:
+    model = LCRNetTrainer.build_model(cfg).eval()
+    LCRNetCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    return model
 
 
 def pictures(cfg: CfgNode, photos: Path | None) -> list[Path]:
@@ -143,6 +160,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("output/demo"))
     parser.add_argument("--photos", type=Path, help="folder of own pictures to detect people in")
+    parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1), help="to train in (default 2)")
     parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], help="config KEY VALUE pairs")
     return parser.parse_args(argv)
 

@@ -21,6 +21,7 @@ from lcrnet_d2.checkpoint import LCRNetCheckpointer
 from lcrnet_d2.config import load_config
 from lcrnet_d2.data.datasets.builtin import register_pose_files
 from lcrnet_d2.engine import LCRNetTrainer, evaluate_model, score_thresholds
+from lcrnet_d2.launch import launch_on_cpu
 
 
 def main(args: argparse.Namespace) -> Any:
@@ -44,13 +45,13 @@ def setup(args: argparse.Namespace) -> CfgNode:
     return cfg
 
 
+def launch_main(args: argparse.Namespace) -> None:
+    """In one process or several: --num-gpus counts GPUs, or with MODEL.DEVICE cpu processes."""
+    if load_config(args.config_file, args.opts).MODEL.DEVICE == "cpu":
+        launch_on_cpu(main, args.num_gpus, (args,))
+    else:
+        launch(main, args.num_gpus, args.num_machines, args.machine_rank, args.dist_url, (args,))
+
+
 if __name__ == "__main__":
-    arguments = default_argument_parser(epilog=__doc__).parse_args()
-    launch(
-        main,
-        arguments.num_gpus,
-        num_machines=arguments.num_machines,
-        machine_rank=arguments.machine_rank,
-        dist_url=arguments.dist_url,
-        args=(arguments,),
-    )
+    launch_main(default_argument_parser(epilog=__doc__).parse_args())

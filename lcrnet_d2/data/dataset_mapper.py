@@ -150,7 +150,7 @@ class LCRNetDatasetMapper:
         try:
             image = read_image(dataset_dict["file_name"], self.image_format)
             _check_size(image, dataset_dict)
-        except (FileNotFoundError, ImageFileError) as error:
+        except ImageFileError as error:  # a missing file is another matter: with a wrong folder all would be
             if not self.is_train:
                 raise
             logging.getLogger(__name__).error("Skipped in training: %s", error)

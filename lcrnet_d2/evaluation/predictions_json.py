@@ -15,6 +15,8 @@ from .people import DetectedPeople, ImagePredictions
 __all__ = ["load_predictions", "save_predictions"]
 
 _VERSION = 1
+#: Files hold pixel indices, memory continuous pixels.
+PIXEL_CENTRE = 0.5
 _PX_DECIMALS, _M_DECIMALS = 3, 5  # a thousandth of a pixel, a hundredth of a millimetre
 
 
@@ -26,7 +28,7 @@ def save_predictions(path: str | Path, predictions: Sequence[ImagePredictions], 
     content = {
         "version": _VERSION,
         "joint_names": list(skeleton.joints),
-        "units": "keypoints_2d, box: px of the original image, pixel centres at .5; pose_3d: m",
+        "units": "keypoints_2d, box: COCO pixel indices of the original image; pose_3d: m",
         "axes": "x right, y down, z away from the camera",
         "origin": "body centre, the mean of both shoulders and both hips",
         "images": [
@@ -41,7 +43,9 @@ def save_predictions(path: str | Path, predictions: Sequence[ImagePredictions], 
             for p in predictions
         ],
     }
-    Path(path).write_text(json.dumps(content))
+    partial = Path(f"{path}.part")
+    partial.write_text(json.dumps(content))
+    partial.replace(path)
 
 
 def load_predictions(path: str | Path, skeleton: Skeleton) -> list[ImagePredictions]:
@@ -65,7 +69,7 @@ def load_predictions(path: str | Path, skeleton: Skeleton) -> list[ImagePredicti
 
 
 def _people_to_json(people: DetectedPeople) -> list[dict[str, Any]]:
-    poses_2d = np.round(people.poses_2d.astype(np.float64), _PX_DECIMALS).tolist()
+    poses_2d = np.round(people.poses_2d.astype(np.float64) - PIXEL_CENTRE, _PX_DECIMALS).tolist()
     poses_3d = np.round(people.poses_3d.astype(np.float64), _M_DECIMALS).tolist()
     rows: list[dict[str, Any]] = [
         {"score": float(score), "keypoints_2d": pose_2d, "pose_3d": pose_3d}
@@ -73,7 +77,10 @@ def _people_to_json(people: DetectedPeople) -> list[dict[str, Any]]:
     ]
     for row, box, anchor_class in zip(rows, people.boxes, people.classes, strict=True):
         if anchor_class >= 0:
-            row.update(box=np.round(box.astype(np.float64), _PX_DECIMALS).tolist(), anchor_class=int(anchor_class))
+            row.update(
+                box=np.round(box.astype(np.float64) - PIXEL_CENTRE, _PX_DECIMALS).tolist(),
+                anchor_class=int(anchor_class),
+            )
     return rows
 
 
@@ -94,8 +101,8 @@ def _people_from_json(rows: list[dict[str, Any]], num_joints: int) -> DetectedPe
 
     return DetectedPeople(
         scores=np.array([row["score"] for row in rows], dtype=np.float64),
-        poses_2d=stacked([row["keypoints_2d"] for row in rows], num_joints, 2),
+        poses_2d=stacked([row["keypoints_2d"] for row in rows], num_joints, 2) + np.float32(PIXEL_CENTRE),
         poses_3d=stacked([row["pose_3d"] for row in rows], num_joints, 3),
-        boxes=stacked([row.get("box", [np.nan] * 4) for row in rows], 4),
+        boxes=stacked([row.get("box", [np.nan] * 4) for row in rows], 4) + np.float32(PIXEL_CENTRE),
         classes=np.array([row.get("anchor_class", -1) for row in rows], dtype=np.int64),
     )

@@ -1,7 +1,7 @@
 """Saved predictions of either kind, tied to the images of a data set.
 
-Kinds: what `predictions_json.save_predictions` writes (NMS and PPI, continuous px), and the poses.json of
-lcrnet_d2/pose_file.py (PPI only, COCO pixel indices).
+Kinds: what `predictions_json.save_predictions` writes (NMS and PPI), and the poses.json of lcrnet_d2/pose_file.py
+(PPI only); both hold COCO pixel indices.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ import numpy as np
 
 from ..structures import Skeleton
 from .people import DetectedPeople, ImagePredictions
-from .predictions_json import load_predictions
+from .predictions_json import PIXEL_CENTRE, load_predictions
 
 __all__ = ["read_saved_predictions"]
 
 _POSE_FILE_VERSION = 1
 _HEAD_CHARACTERS = 10_000
-_PIXEL_CENTRE = 0.5  # poses.json holds pixel indices
 
 
 def read_saved_predictions(
@@ -81,7 +80,7 @@ def _image(image: Mapping[str, Any], num_joints: int) -> ImagePredictions:
         height=image["height"],
         ppi=DetectedPeople.without_seeds(
             np.array([person["score"] for person in people], dtype=np.float64),
-            poses_2d.reshape(len(people), num_joints, 2) + _PIXEL_CENTRE,
+            poses_2d.reshape(len(people), num_joints, 2) + PIXEL_CENTRE,
             poses_3d.reshape(len(people), num_joints, 3),
         ),
         nms=nobody,

@@ -71,7 +71,8 @@ def integrate_pose_proposals(
     """Pose proposals integration of one image, Eq. 6 and 7.
 
     The defaults are the rules of the released models; the paper's own text is
-    `image_size=None, all_modes=True, min_seed_score=0, min_mode_score=0, lower_body_weight=1`.
+    `image_size=None, all_modes=True, min_seed_score=0, min_mode_score=0, lower_body_weight=1`, of all proposals
+    (MIN_PROPOSAL_SCORE 0).
 
     Args:
         scores: (P,) probabilities s of the proposals.
@@ -139,6 +140,9 @@ def group_by_overlap(
         height, width = image_size
         boxes = boxes.clamp(min=0).minimum(boxes.new_tensor([width, height, width, height]))
     # Greedy suppression by IoU keeps exactly the seeds: its result does not depend on who joins whom.
+    # It compares in double precision, so the threshold is rounded first: an IoU of exactly float32(0.2) must not
+    # be above it there and not above it below.
+    iou_threshold = float(boxes.new_tensor(iou_threshold))
     seeds = nms(boxes, scores, iou_threshold)
     group_of = torch.full_like(scores, -1, dtype=torch.long)
     # Seeds in blocks, so that thousands of lonely proposals do not need a (P, P) table at once.
@@ -150,6 +154,9 @@ def group_by_overlap(
         best = (overlaps * countdown[:, None]).amax(0).long()
         group_of = torch.where((group_of < 0) & (best > 0), first + len(overlaps) - best, group_of)
     group_of[seeds] = torch.arange(len(seeds), device=scores.device)
+    left = (group_of < 0).nonzero()[:, 0]
+    if len(left):  # a GPU may round the IoU of a pair differently in `nms`
+        group_of[left] = box_iou(boxes[left], boxes[seeds]).argmax(1)
     return group_of, seeds
 
 

@@ -43,7 +43,6 @@ class LCRNetROIHeads(ROIHeads):
         box_predictor: LCROutputLayers,
         skeleton: Skeleton,
         integration: Integration,
-        score_threshold: float,
         max_people: int,
         **kwargs: Any,
     ) -> None:
@@ -54,7 +53,7 @@ class LCRNetROIHeads(ROIHeads):
             box_predictor: classification and regression layers.
             skeleton: of the poses.
             integration: makes people of pose proposals.
-            score_threshold, max_people: which people are returned, and how many at most.
+            max_people: how many are returned at most, best first.
             kwargs: of ROIHeads (sampling and matching).
         """
         super().__init__(**kwargs)
@@ -64,7 +63,6 @@ class LCRNetROIHeads(ROIHeads):
         self.box_predictor = box_predictor
         self.skeleton = skeleton
         self.integration = integration
-        self.score_threshold = score_threshold
         self.max_people = max_people
 
     @classmethod
@@ -77,7 +75,6 @@ class LCRNetROIHeads(ROIHeads):
         channels = input_shape[in_features[0]].channels
         box_head = build_box_head(cfg, ShapeSpec(channels=channels, height=resolution, width=resolution))
         box_predictor = LCROutputLayers(cfg, box_head.output_shape)
-        method = cfg.MODEL.LCRNET.INTEGRATION.METHOD
         return super().from_config(cfg) | {
             "num_classes": box_predictor.num_classes,
             "in_features": in_features,
@@ -91,7 +88,6 @@ class LCRNetROIHeads(ROIHeads):
             "box_predictor": box_predictor,
             "skeleton": SKELETONS[cfg.MODEL.LCRNET.SKELETON],
             "integration": _integration_from_config(cfg),
-            "score_threshold": cfg.MODEL.LCRNET.INTEGRATION["SCORE_THRESH_" + method.upper()],
             "max_people": cfg.TEST.DETECTIONS_PER_IMAGE,
         }
 
@@ -133,8 +129,7 @@ class LCRNetROIHeads(ROIHeads):
         decoded = decoded._replace(poses_3d=centre_poses(decoded.poses_3d, self.skeleton))
         is_upper_body = decoded.classes >= self.box_predictor.num_anchor_poses
         people = self.integration(decoded, regions.image_size, is_upper_body)
-        instances = people_to_instances(people, decoded, regions)
-        return instances[instances.scores > self.score_threshold][: self.max_people]
+        return people_to_instances(people, decoded, regions)[: self.max_people]
 
 
 def people_to_instances(people: PosesInImage, proposals: PoseProposals, regions: Instances) -> Instances:

@@ -42,7 +42,7 @@ def test_the_file_says_what_its_numbers_are(predictions, tmp_path):
     assert {"version", "units", "axes", "origin"} <= content.keys()
     first = content["images"][0]
     assert (first["file_name"], first["width"], first["height"]) == ("0.jpg", 400, 300)
-    np.testing.assert_allclose(first["people"][1]["keypoints_2d"], predictions[0].ppi.poses_2d[1], atol=1e-3)
+    np.testing.assert_allclose(first["people"][1]["keypoints_2d"], predictions[0].ppi.poses_2d[1] - 0.5, atol=1e-3)
     assert content["images"][1]["people"] == []
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lcrnet_d2 import integrate_pose_proposals
 from lcrnet_d2.modeling import suppress_pose_proposals
+from lcrnet_d2.modeling.ppi import group_by_overlap
 
 SIZE = (1200, 1200)
 PAPER = {"all_modes": True, "min_seed_score": 0.0, "min_mode_score": 0.0, "lower_body_weight": 1.0}
@@ -215,6 +216,17 @@ def test_order_of_proposals_does_not_matter(seed: int) -> None:
     b = integrate_pose_proposals(**{k: v[shuffled] for k, v in scene.items()}, image_size=SIZE)
     torch.testing.assert_close(a.poses_3d, b.poses_3d)
     torch.testing.assert_close(a.scores, b.scores)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whole_pixels_and_exact_ties_leave_nobody_out(seed: int) -> None:
+    """Integer boxes meet IoU thresholds exactly, e.g. (0,0,300,100) and (200,0,500,100) have 0.2."""
+    rng = np.random.default_rng(seed)
+    corners = rng.integers(0, 6, (60, 1, 2)) * 100.0
+    poses_2d = torch.from_numpy(np.concatenate([corners, corners + [300, 100]], 1).astype(np.float32))
+    scores = torch.from_numpy(rng.uniform(0, 1, 60).astype(np.float32))
+    group_of, seeds = group_by_overlap(scores, poses_2d, None, 0.2)
+    assert (group_of >= 0).all() and group_of[seeds].tolist() == list(range(len(seeds)))
 
 
 @pytest.mark.parametrize("integrate", [integrate_pose_proposals, suppress_pose_proposals])

@@ -17,7 +17,7 @@ On disk (a superset of COCO's person keypoints, so pycocotools reads it too):
 
 In memory: Detectron2's dataset dicts. Pixels are continuous there (index + 0.5, added once here, also
 subtracted once here), boxes are x1, y1, x2, y2 and `pose_3d` is a (J, 3) float32 array.
-Visibility v: 2 seen, 1 annotated but hidden, 0 completed or not annotated.
+Visibility v: 2 seen, 1 annotated but hidden, 0 completed (with pose_3d) or not annotated (without).
 """
 
 from __future__ import annotations
@@ -45,6 +45,12 @@ _ANNOTATION_EXTRAS = (
     *("pose_3d_source", "pose_3d_error", "root_position", "area"),
     *("objpos", "scale", "head_box", "head_size", "group", "single_person"),
 )
+
+#: Shapes of those that are numbers.
+_EXTRA_SHAPES: dict[str, tuple[int, ...]] = {
+    **{"pose_3d_error": (), "root_position": (3,), "area": ()},
+    **{"objpos": (2,), "scale": (), "head_box": (4,), "head_size": ()},
+}
 
 
 class PoseFileError(ValueError):
@@ -76,7 +82,7 @@ def load_pose_json(path: str | Path, image_root: str | Path, skeleton: Skeleton)
     for number, annotation in enumerate(_list_of(path, content, "annotations")):
         where = f"{path}: annotations[{number}] (id {annotation.get('id')!r})"
         image_id = _field(where, annotation, "image_id")
-        if image_id not in records:
+        if not isinstance(image_id, (int, str)) or image_id not in records:
             raise PoseFileError(f"{where}: image_id {image_id!r} is not among the images")
         records[image_id]["annotations"].append(_person(where, annotation, skeleton))
     return list(records.values())
@@ -158,13 +164,23 @@ def _image(where: str, image: dict[str, Any], root: Path) -> dict[str, Any]:
         raise PoseFileError(f"{where}: file_name {name!r} leads out of {root}")
     size = {key: _field(where, image, key) for key in ("height", "width")}
     for key, value in size.items():
-        if not isinstance(value, int) or value < 1:
+        if type(value) is not int or value < 1:
             raise PoseFileError(f"{where}: {key} is {value!r}, expected a positive whole number of px")
     extras = {key: image[key] for key in _IMAGE_EXTRAS if key in image}
     if "camera" in extras:
-        camera = _numbers(where, "camera", [extras["camera"].get(k, np.nan) for k in ("fx", "fy", "cx", "cy")], (4,))
-        extras["camera"] = dict(zip(("fx", "fy", "cx", "cy"), camera.tolist(), strict=True))
-    return {"file_name": str(file), **size, "image_id": _field(where, image, "id"), **extras, "annotations": []}
+        extras["camera"] = _camera(where, extras["camera"])
+    image_id = _field(where, image, "id")
+    if not isinstance(image_id, (int, str)):
+        raise PoseFileError(f"{where}: id is {image_id!r}, expected a number or a text")
+    return {"file_name": str(file), **size, "image_id": image_id, **extras, "annotations": []}
+
+
+def _camera(where: str, camera: Any) -> dict[str, float]:
+    keys = ("fx", "fy", "cx", "cy")
+    if not isinstance(camera, dict) or not set(keys) <= set(camera):
+        raise PoseFileError(f"{where}: camera is {camera!r}, expected fx, fy, cx, cy in px")
+    values = _numbers(where, "camera", [camera[key] for key in keys], (4,))
+    return dict(zip(keys, values.tolist(), strict=True))
 
 
 def _person(where: str, annotation: dict[str, Any], skeleton: Skeleton) -> dict[str, Any]:
@@ -173,7 +189,9 @@ def _person(where: str, annotation: dict[str, Any], skeleton: Skeleton) -> dict[
     if w < 0 or h < 0:
         raise PoseFileError(f"{where}: bbox has a negative size: {[x, y, w, h]}")
     person: dict[str, Any] = {"bbox": [x, y, x + w, y + h], "bbox_mode": BoxMode.XYXY_ABS, "category_id": 0}
-    person["iscrowd"] = int(annotation.get("iscrowd", 0))
+    person["iscrowd"] = annotation.get("iscrowd", 0)
+    if person["iscrowd"] not in (0, 1):
+        raise PoseFileError(f"{where}: iscrowd is {person['iscrowd']!r}, expected 0 or 1")
     if annotation.get("keypoints"):
         keypoints = _numbers(where, "keypoints", annotation["keypoints"], (3 * len(skeleton),)).reshape(-1, 3)
         if not np.isin(keypoints[:, 2], (0, 1, 2)).all():
@@ -184,9 +202,17 @@ def _person(where: str, annotation: dict[str, Any], skeleton: Skeleton) -> dict[
         person["pose_3d"] = _pose_3d(where, annotation["pose_3d"], skeleton)
         if "keypoints" not in person:
             raise PoseFileError(f"{where}: a pose_3d without keypoints")
+        if ((keypoints == [0.5, 0.5, 0]).all(1)).any():
+            raise PoseFileError(
+                f"{where}: keypoints hold 0, 0, 0 beside a pose_3d; its 2D must be complete, "
+                "with v = 0 for completed joints"
+            )
         source = _field(where, annotation, "pose_3d_source")
         if source not in POSE_3D_SOURCES:
             raise PoseFileError(f"{where}: pose_3d_source is {source!r}, expected one of {POSE_3D_SOURCES}")
+    for key, shape in _EXTRA_SHAPES.items():
+        if key in annotation:
+            _numbers(where, key, annotation[key], shape)
     return person | {key: annotation[key] for key in _ANNOTATION_EXTRAS if key in annotation}
 
 

@@ -18,9 +18,9 @@ from .renderer import OBJECT_OWNER, Box, RoundCone, axes_along
 
 __all__ = ["Composition", "compose"]
 
-_NUM_PEOPLE = ((1, 2, 3, 4), (0.26, 0.34, 0.24, 0.16))
-_TRUNCATED = 0.36  # of the people may be cut by the image border
-_MIN_SHARE = 0.28  # of the image height, the least stature of a person in the picture
+_NUM_PEOPLE = ((1, 2, 3, 4), (0.22, 0.34, 0.26, 0.18))
+_TRUNCATED = 0.3  # of the people may be cut by the image border
+_MIN_SHARE = 0.36  # of the image height, the least stature of a person in the picture
 _MIN_DEPTH = 0.45  # metres from the camera to the nearest point of a body
 _ATTEMPTS = 20
 
@@ -40,7 +40,7 @@ def compose(rng: np.random.Generator, image_size: tuple[int, int]) -> Compositio
     for _ in range(int(rng.choice(_NUM_PEOPLE[0], p=_NUM_PEOPLE[1])) - 1):
         standing, truncated = _sample_standing(rng), rng.random() < _TRUNCATED
         for _ in range(_ATTEMPTS):
-            depth = distance * exp(rng.uniform(log(0.7), log(1.45)))
+            depth = distance * exp(rng.uniform(log(0.75), log(1.35)))
             person = standing.at(_ground_point(rng, camera, depth, placed, truncated))
             if _fits(camera, person.body, placed, truncated):
                 placed.append(person)
@@ -76,7 +76,7 @@ def _first_person(rng: np.random.Generator, image_size: tuple[int, int]) -> tupl
     """
     truncated, standing, attempt = rng.random() < _TRUNCATED, _sample_standing(rng), 0
     while True:
-        share = exp(rng.uniform(log(0.42), log(1.7 if truncated else 0.95)))
+        share = exp(rng.uniform(log(0.55), log(1.6 if truncated else 0.97)))
         camera, distance = aim_camera(rng, image_size, sample_height_above_ground(rng), share)
         person = standing.at(_ground_point(rng, camera, distance, [], truncated))
         attempt += 1
@@ -142,7 +142,7 @@ def _stray_things(rng: np.random.Generator, camera: Camera, bodies: list[PosedBo
     """Up to 3 boxes, poles and limb-like sticks, before and behind the people but never inside them."""
     things: list[Box | RoundCone] = []
     nearest = min(body.points["pelvis"][2] for body in bodies)
-    for _ in range(int(rng.choice(4, p=(0.35, 0.35, 0.2, 0.1)))):
+    for _ in range(int(rng.choice(4, p=(0.45, 0.35, 0.15, 0.05)))):
         for _ in range(5):
             depth = nearest * exp(rng.uniform(log(0.55), log(2.0)))
             x = (camera.width * rng.uniform(0, 1) - camera.cx) / camera.fx * depth

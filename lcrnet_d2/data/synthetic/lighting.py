@@ -95,12 +95,12 @@ def degrade(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     if rng.random() < 0.04:
         image = np.repeat(image.mean(-1, keepdims=True), 3, -1)
     # 0.45 px at least: primitives have no smoothed edges of their own.
-    image = cv2.GaussianBlur(image, (0, 0), 0.45 + rng.exponential(0.25))
-    image += _sensor_noise(rng, (height, width)) * np.float32(min(rng.exponential(0.016), 0.055))
+    image = cv2.GaussianBlur(image, (0, 0), 0.45 + rng.exponential(0.15))
+    image += _sensor_noise(rng, (height, width)) * np.float32(min(rng.exponential(0.01), 0.04))
     pixels = np.clip(image * np.float32(255), 0, 255).astype(np.uint8)
     tone_curve = 255 * (np.arange(256) / 255) ** np.exp(rng.normal(0, 0.15))
     pixels = cv2.LUT(pixels, np.round(tone_curve).astype(np.uint8))
-    return _compressed(pixels, int(rng.integers(45, 95))) if rng.random() < 0.5 else pixels
+    return _compressed(pixels, int(rng.integers(60, 95))) if rng.random() < 0.5 else pixels
 
 
 def _compressed(pixels: np.ndarray, quality: int) -> np.ndarray:

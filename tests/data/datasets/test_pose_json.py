@@ -89,7 +89,37 @@ def _damage_text(c: dict[str, Any]) -> None:
     _annotation(c)["bbox"] = ["a", 1, 2, 3]
 
 
+def _damage_incomplete(c: dict[str, Any]) -> None:
+    _annotation(c)["keypoints"][3:6] = [0, 0, 0]
+
+
+def _damage_crowd(c: dict[str, Any]) -> None:
+    _annotation(c)["iscrowd"] = None
+
+
+def _damage_area(c: dict[str, Any]) -> None:
+    _annotation(c)["area"] = "large"
+
+
+def _damage_root(c: dict[str, Any]) -> None:
+    _annotation(c)["root_position"] = [1, 2, float("nan")]
+
+
+def _damage_camera(c: dict[str, Any]) -> None:
+    c["images"][2]["camera"] = [1, 2, 3, 4]
+
+
+def _damage_id(c: dict[str, Any]) -> None:
+    c["images"][2]["id"] = [1]
+
+
 DAMAGES = {
+    _damage_incomplete: "keypoints hold 0, 0, 0 beside a pose_3d",
+    _damage_crowd: "iscrowd is None",
+    _damage_area: r"area are not numbers",
+    _damage_root: "root_position hold NaN",
+    _damage_camera: r"images\[2\]: camera is \[1, 2, 3, 4\]",
+    _damage_id: r"images\[2\]: id is \[1\]",
     _damage_nan: r"annotations\[2\] \(id 3\): keypoints hold NaN",
     _damage_infinite_3d: r"annotations\[2\] \(id 3\): pose_3d hold NaN or infinite",
     _damage_millimetres: r"annotations\[2\] \(id 3\): pose_3d spans .* is it in mm",
