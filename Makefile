@@ -1,4 +1,4 @@
-# make setup | demo | demo-train | test | check
+# make setup | demo | demo-train | test | lint | check
 # An activated environment that already has Detectron2 is used as it is; otherwise .venv is made.
 ENVIRONMENT := $(shell python3 -c "import sys, detectron2; print(sys.prefix)" 2>/dev/null)
 ifneq ($(filter-out $(CURDIR)/.venv,$(ENVIRONMENT)),)
@@ -9,7 +9,7 @@ else
   STAMP := .venv/setup-done
 endif
 
-.PHONY: setup demo demo-train test check clean
+.PHONY: setup demo demo-train test lint check clean
 
 setup: $(STAMP)
 
@@ -39,9 +39,12 @@ demo: demo-train
 test: setup
 	$(PYTHON) -m pytest -q tests
 
-check: setup
+lint: setup
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
+
+# pyright fetches itself from the npm registry when first used.
+check: lint
 	$(PYTHON) -m pyright --pythonpath $(shell command -v $(PYTHON) || echo $(PYTHON)) lcrnet_d2
 
 clean:

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from detectron2.utils import comm
+from torch.multiprocessing.spawn import start_processes
 
 __all__ = ["launch_on_cpu"]
 
@@ -27,7 +27,7 @@ def launch_on_cpu(main: Callable[..., Any], num_processes: int, args: tuple[Any,
         return
     with tempfile.TemporaryDirectory() as folder:
         meeting_point = Path(folder, "meeting-point").as_uri()
-        mp.start_processes(_worker, (num_processes, meeting_point, main, args), num_processes, start_method="spawn")
+        start_processes(_worker, (num_processes, meeting_point, main, args), num_processes)
 
 
 def _worker(rank: int, num_processes: int, meeting_point: str, main: Callable[..., Any], args: tuple[Any, ...]) -> None:

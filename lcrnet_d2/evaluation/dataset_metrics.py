@@ -14,7 +14,7 @@ import torch
 from ..structures import AnchorPoses, Skeleton, centre_poses
 from .matching import match_people
 from .metrics import mpjpe, pck_2d, pck_3d
-from .people import DetectedPeople, ImagePredictions, ImageTruth
+from .people import DetectedPeople, ImagePredictions, ImageTruth, predictions_in_order
 
 __all__ = ["FoundPeople", "evaluate_predictions", "find_people", "pair_by_image"]
 
@@ -104,17 +104,8 @@ def pair_by_image(
     Raises:
         ValueError: predictions for an image twice, or for one that is not in the data set.
     """
-    by_id = {p.image_id: p for p in predictions}
-    if len(by_id) < len(predictions):
-        raise ValueError(f"{len(predictions)} predictions for {len(by_id)} images; each image must come once")
-    unknown = sorted(by_id.keys() - {t.image_id for t in truths}, key=str)
-    if unknown:
-        raise ValueError(f"predictions for {len(unknown)} images that the data set lacks, e.g. image_id {unknown[0]!r}")
-    nobody = DetectedPeople.without_seeds(np.zeros(0), np.zeros((0, num_joints, 2)), np.zeros((0, num_joints, 3)))
-    return [
-        by_id.get(t.image_id) or ImagePredictions(t.image_id, t.file_name, t.width, t.height, nobody, nobody)
-        for t in truths
-    ]
+    images = [(t.image_id, t.file_name, t.width, t.height) for t in truths]
+    return predictions_in_order(images, predictions, num_joints)
 
 
 def find_people(truths: Sequence[ImageTruth], detected: Sequence[DetectedPeople]) -> FoundPeople:

@@ -8,7 +8,7 @@ Shapes: M people annotated, N detected, J joints. 2D in continuous pixels of the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ __all__ = [
     "ImagePredictions",
     "ImageTruth",
     "predictions_from_instances",
+    "predictions_in_order",
     "truth_from_dict",
 ]
 
@@ -208,3 +209,24 @@ def _copied(values: torch.Tensor) -> np.ndarray:
     """float32 or integers; `astype` copies, where `.cpu()` shares memory with a tensor that is on the CPU already."""
     array = values.detach().cpu().numpy()
     return array.astype(np.float32 if array.dtype.kind == "f" else np.int64)
+
+
+def predictions_in_order(
+    images: Sequence[tuple[Any, str, int, int]], predictions: Sequence[ImagePredictions], num_joints: int
+) -> list[ImagePredictions]:
+    """The predictions in the order of the images; images without any get empty ones.
+
+    Args:
+        images: image_id, file name, width and height of each.
+
+    Raises:
+        ValueError: predictions for an image twice, or for one that is not among them.
+    """
+    by_id = {p.image_id: p for p in predictions}
+    if len(by_id) < len(predictions):
+        raise ValueError(f"{len(predictions)} predictions for {len(by_id)} images; each image must come once")
+    unknown = sorted(by_id.keys() - {image_id for image_id, *_ in images}, key=str)
+    if unknown:
+        raise ValueError(f"predictions for {len(unknown)} images that the data set lacks, e.g. image_id {unknown[0]!r}")
+    nobody = DetectedPeople.without_seeds(np.zeros(0), np.zeros((0, num_joints, 2)), np.zeros((0, num_joints, 3)))
+    return [by_id.get(image[0]) or ImagePredictions(*image, nobody, nobody) for image in images]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .metrics import bootstrap_interval
-from .people import DetectedPeople, ImagePredictions
+from .people import DetectedPeople, ImagePredictions, predictions_in_order
 
 __all__ = [
     "METHODS",
@@ -50,18 +50,8 @@ def in_order_of(
     Raises:
         ValueError: predictions for an image twice, or for one that is not in the data set.
     """
-    by_id = {p.image_id: p for p in predictions}
-    if len(by_id) < len(predictions):
-        raise ValueError(f"{len(predictions)} predictions for {len(by_id)} images; each image must come once")
-    ids = [record.get("image_id", record["file_name"]) for record in records]
-    unknown = sorted(by_id.keys() - set(ids), key=str)
-    if unknown:
-        raise ValueError(f"predictions for {len(unknown)} images that the data set lacks, e.g. image_id {unknown[0]!r}")
-    nobody = DetectedPeople.without_seeds(np.zeros(0), np.zeros((0, num_joints, 2)), np.zeros((0, num_joints, 3)))
-    return [
-        by_id.get(i) or ImagePredictions(i, r["file_name"], r["width"], r["height"], nobody, nobody)
-        for i, r in zip(ids, records, strict=True)
-    ]
+    images = [(r.get("image_id", r["file_name"]), r["file_name"], r["width"], r["height"]) for r in records]
+    return predictions_in_order(images, predictions, num_joints)
 
 
 def methods_in(predictions: Sequence[ImagePredictions]) -> tuple[str, ...]:

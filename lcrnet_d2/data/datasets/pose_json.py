@@ -202,7 +202,7 @@ def _person(where: str, annotation: dict[str, Any], skeleton: Skeleton) -> dict[
         person["pose_3d"] = _pose_3d(where, annotation["pose_3d"], skeleton)
         if "keypoints" not in person:
             raise PoseFileError(f"{where}: a pose_3d without keypoints")
-        if ((keypoints == [0.5, 0.5, 0]).all(1)).any():
+        if np.equal(np.reshape(person["keypoints"], (-1, 3)), [0.5, 0.5, 0]).all(1).any():
             raise PoseFileError(
                 f"{where}: keypoints hold 0, 0, 0 beside a pose_3d; its 2D must be complete, "
                 "with v = 0 for completed joints"
