@@ -1,4 +1,4 @@
-"""Several processes for one training: Detectron2's launcher on GPUs, and the same over gloo on CPUs."""
+"""Several CPU processes for one training, over gloo; on GPUs Detectron2's own launcher is used."""
 
 from __future__ import annotations
 
