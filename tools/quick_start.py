@@ -145,7 +145,7 @@ def summary(results: dict[str, dict[str, float]], output: Path, seconds: float) 
     table = tabulate(
         [[row.get(key) for key in headers] for row in table_rows(results)],
         headers=list(headers.values()),
-        floatfmt=".1f",
+        floatfmt=("", ".1f", ".1f", ".1f", ".1f", ".1f", ".2f"),
         missingval="",
     )
     n = int(results["common"]["n_people_3d"])
