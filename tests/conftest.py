@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import torch
 from tests_support import random_poses, seen_at
 
 from lcrnet_d2.structures import BODY13, AnchorPoses
 from lcrnet_d2.structures.anchor_clustering import cluster_poses
+
+
+def pytest_runtest_setup() -> None:
+    """Every test draws the same numbers whenever and wherever it runs."""
+    np.random.seed(0)
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

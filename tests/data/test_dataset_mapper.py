@@ -113,6 +113,8 @@ def test_augmented_joints_stay_on_the_body(files: tuple[Path, Path]) -> None:
     augmenting = mapper(
         files[1], True, "INPUT.LCRNET.ROTATION", 25.0, "INPUT.CROP.ENABLED", True, "INPUT.CROP.SIZE", [0.9, 0.9]
     )
+    np.random.seed(0)  # Detectron2's augmentations draw from it
+    checked = 0
     for number in range(10):
         out = augmenting(records[1 + number % 5])
         rows_ = out["instances"]
@@ -121,7 +123,11 @@ def test_augmented_joints_stay_on_the_body(files: tuple[Path, Path]) -> None:
             x, y = int(x), int(y)
             if 2 <= x < image.shape[2] - 2 and 2 <= y < image.shape[1] - 2:
                 patch = image[:, y - 2 : y + 3, x - 2 : x + 3]
-                assert (patch[0] - patch[2]).max() > 60  # RGB: the figure is reddish, all else is grey or black
+                if patch.min() < 20:
+                    continue  # cropped away, then turned back in: black
+                assert (patch[0] - patch[2]).max() > 60  # RGB: the figure is reddish, all else is grey
+                checked += 1
+    assert checked > 80  # of 130
 
 
 def test_test_time_has_no_labels(files: tuple[Path, Path]) -> None:
