@@ -57,7 +57,7 @@ def _adapt_detectron2_defaults(cfg: CN) -> None:
     cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS = False
     # "SGD" or "ADAMW".
     cfg.SOLVER.OPTIMIZER = "SGD"
-    # With AdamW: learning rate of the pretrained backbone, as a share of BASE_LR. At 1 its features are soon lost.
+    # With AdamW: learning rate of the pretrained backbone, as a share of BASE_LR.
     cfg.SOLVER.BACKBONE_MULTIPLIER = 0.1
 
 

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.evaluation import COCOEvaluator, DatasetEvaluator
+from detectron2.evaluation import COCOEvaluator
 from detectron2.structures import Boxes, Instances
 from detectron2.utils import comm
 from pycocotools.cocoeval import Params
 
 from ..structures import COCO17, Skeleton
-from .gathering import gather_predictions
-from .people import DetectedPeople, ImagePredictions, ImageTruth, predictions_from_instances, truth_from_dict
+from .gathering import PredictionCollector, gather_predictions
+from .people import DetectedPeople, ImagePredictions, ImageTruth, truth_from_dict
 
 __all__ = ["COCOKeypointEvaluator", "coco_ground_truth", "oks_sigmas"]
 
@@ -34,7 +34,7 @@ _OUTLINE_OF_BOX = 0.52
 _CATEGORY_ID = 1
 
 
-class COCOKeypointEvaluator(DatasetEvaluator):
+class COCOKeypointEvaluator(PredictionCollector):
     """OKS AP of the joints a skeleton shares with COCO, for both methods from one pass of the network.
 
     Detectron2's COCOEvaluator is run twice, on copies of the predictions and on a ground-truth file of its
@@ -57,21 +57,8 @@ class COCOKeypointEvaluator(DatasetEvaluator):
     """
 
     def __init__(self, dataset_name: str, skeleton: Skeleton, *, distributed: bool = True) -> None:
-        if dataset_name not in DatasetCatalog.list():
-            raise ValueError(f"data set {dataset_name!r} is not registered; known: {DatasetCatalog.list()}")
-        self._dataset_name = dataset_name
-        self._skeleton = skeleton
+        super().__init__(dataset_name, skeleton, distributed)
         self._sigmas = oks_sigmas(skeleton)
-        self._distributed = distributed
-        self.reset()
-
-    def reset(self) -> None:
-        self._predictions: list[ImagePredictions] = []
-
-    def process(self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]) -> None:
-        """Keeps copies of a batch's people; `outputs` are the model's, in pixels of the original images."""
-        for record, output in zip(inputs, outputs, strict=True):
-            self._predictions.append(predictions_from_instances(record, output["instances"]))
 
     def evaluate(self) -> dict[str, dict[str, float]]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """{"keypoints_nms": ..., "keypoints_ppi": ...}, each AP, AP50, AP75, APm, APl in percent.

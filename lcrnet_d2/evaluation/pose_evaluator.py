@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from detectron2.data import DatasetCatalog
-from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from detectron2.utils.logger import create_small_table
 
 from ..structures import AnchorPoses, Skeleton
 from .dataset_metrics import evaluate_predictions, pair_by_image
-from .gathering import gather_predictions
-from .people import MIN_JOINTS_SEEN, ImagePredictions, ImageTruth, predictions_from_instances, truth_from_dict
+from .gathering import PredictionCollector, gather_predictions
+from .people import MIN_JOINTS_SEEN, ImagePredictions, ImageTruth, truth_from_dict
 from .predictions_json import save_predictions
 from .score_threshold import ScoreThreshold, choose_score_threshold
 
@@ -33,7 +31,7 @@ class MethodThresholds(NamedTuple):
     ppi: ScoreThreshold
 
 
-class PoseEvaluator(DatasetEvaluator):
+class PoseEvaluator(PredictionCollector):
     """MPJPE, 3DPCK, recall, false positives and 2D PCK of NMS and PPI on a registered data set.
 
     On validation data `choose_thresholds` gives the score thresholds to build the test evaluator with:
@@ -69,27 +67,17 @@ class PoseEvaluator(DatasetEvaluator):
         distributed: bool = True,
         output_dir: str | Path | None = None,
     ) -> None:
-        if dataset_name not in DatasetCatalog.list():
-            raise ValueError(f"data set {dataset_name!r} is not registered; known: {DatasetCatalog.list()}")
-        self._dataset_name = dataset_name
-        self._skeleton = skeleton
+        super().__init__(dataset_name, skeleton, distributed)
         self._nms_score_threshold = nms_score_threshold
         self._ppi_score_threshold = ppi_score_threshold
         self._mean_pose = mean_pose
         self._anchors = anchors
         self._min_joints_seen = min_joints_seen
-        self._distributed = distributed
         self._output_dir = None if output_dir is None else Path(output_dir)
-        self.reset()
 
     def reset(self) -> None:
-        self._predictions: list[ImagePredictions] = []
+        super().reset()
         self._gathered: list[ImagePredictions] | None = None
-
-    def process(self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]) -> None:
-        """Keeps copies of a batch's people; `outputs` are the model's, in pixels of the original images."""
-        for record, output in zip(inputs, outputs, strict=True):
-            self._predictions.append(predictions_from_instances(record, output["instances"]))
 
     def evaluate(self) -> dict[str, dict[str, float]]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The results of `evaluate_predictions` on the main process, {} on the others.

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from detectron2.data import DatasetCatalog
-from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
 from ..structures import Skeleton
-from .gathering import gather_predictions
-from .people import ImagePredictions, predictions_from_instances
+from .gathering import PredictionCollector, gather_predictions
 from .predictions_json import save_predictions
 from .report import Judge, in_order_of
 
@@ -23,7 +19,7 @@ __all__ = ["ProtocolEvaluator"]
 _logger = logging.getLogger(__name__)
 
 
-class ProtocolEvaluator(DatasetEvaluator):
+class ProtocolEvaluator(PredictionCollector):
     """A benchmark's protocol (see `protocols.build_judge`) on a registered data set.
 
         evaluator = ProtocolEvaluator("h36m_test", BODY13, build_judge("human36m_p2", BODY13))
@@ -49,22 +45,9 @@ class ProtocolEvaluator(DatasetEvaluator):
         distributed: bool = True,
         output_dir: str | Path | None = None,
     ) -> None:
-        if dataset_name not in DatasetCatalog.list():
-            raise ValueError(f"data set {dataset_name!r} is not registered; known: {DatasetCatalog.list()}")
-        self._dataset_name = dataset_name
-        self._skeleton = skeleton
+        super().__init__(dataset_name, skeleton, distributed)
         self._judge = judge
-        self._distributed = distributed
         self._output_dir = None if output_dir is None else Path(output_dir)
-        self.reset()
-
-    def reset(self) -> None:
-        self._predictions: list[ImagePredictions] = []
-
-    def process(self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]) -> None:
-        """Keeps copies of a batch's people; `outputs` are the model's, in pixels of the original images."""
-        for record, output in zip(inputs, outputs, strict=True):
-            self._predictions.append(predictions_from_instances(record, output["instances"]))
 
     def evaluate(self) -> dict[str, dict[str, float]]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The protocol's metrics on the main process, {} on the others; the report is logged.
