@@ -29,7 +29,7 @@ def load_config(path: str | Path, opts: list[str] | None = None) -> CN:
         raise FileNotFoundError(f"no config at {path}, nor among {CONFIGS}")
     cfg = get_cfg()
     add_lcrnet_config(cfg)
-    cfg.merge_from_file(str(file))
+    cfg.merge_from_file(str(file), allow_unsafe=False)  # Detectron2's default runs the code in a YAML's tags
     cfg.merge_from_list(opts or [])
     return cfg
 
@@ -59,6 +59,8 @@ def _adapt_detectron2_defaults(cfg: CN) -> None:
     cfg.SOLVER.OPTIMIZER = "SGD"
     # With AdamW: learning rate of the pretrained backbone, as a share of BASE_LR.
     cfg.SOLVER.BACKBONE_MULTIPLIER = 0.1
+    # The weights' exponential average is evaluated and saved as the model: decay per iteration, 0 for none.
+    cfg.SOLVER.AVERAGE_DECAY = 0.0
 
 
 def _add_model_keys(cfg: CN) -> None:
@@ -75,6 +77,11 @@ def _add_model_keys(cfg: CN) -> None:
     # and metres are mostly below 0.2, where beta 1 makes the loss quadratic and its gradient small.
     # 1 in the paper's text, 5 in the released models.
     cfg.MODEL.LCRNET.POSE_REG_SCALE = 5.0
+    # For weights converted from the released models, whose boxes ended at the centre of their last pixel ("+1"):
+    # regions are pooled from, and poses are relative to, (x1, y1, x2 - 1, y2 - 1); PPI adds the pixel to its boxes.
+    cfg.MODEL.LCRNET.LAST_PIXEL_BOXES = False
+    # Stride of Res5BoxHead, the box head of networks of the C4 kind: 2 for regions of 14x14, 1 for 7x7.
+    cfg.MODEL.LCRNET.RES5_STRIDE = 2
     # Dropout after each fully-connected layer of VGGBoxHead; 0.5 in VGG-16 and [22].
     cfg.MODEL.LCRNET.DROPOUT = 0.0
     # Start the classification and regression layers anew although MODEL.WEIGHTS holds some:
@@ -126,6 +133,8 @@ def _add_data_keys(cfg: CN) -> None:
     # Further data sets: a list of [name, JSON file, image folder], in the form of data/datasets/pose_json.py;
     # a fourth entry is how many of the images to take, drawn at random.
     cfg.DATASETS.POSE_FILES = []
+    # With SAMPLER_TRAIN "WeightedTrainingSampler" and in mosaics: [name, how often] of training sets; others once.
+    cfg.DATASETS.TRAIN_REPEAT_FACTOR = []
     cfg.INPUT.LCRNET = CN()
     # A training box whose part inside the image is a smaller share of it than this is dropped.
     cfg.INPUT.LCRNET.MIN_VISIBLE_FRACTION = 0.25
@@ -133,6 +142,14 @@ def _add_data_keys(cfg: CN) -> None:
     cfg.INPUT.LCRNET.COLOR_JITTER = 0.0
     # In-plane rotation by up to +- this many degrees; carried to 3D as a roll of the camera.
     cfg.INPUT.LCRNET.ROTATION = 0.0
+    # Side, px, of a square that every training picture is scaled, cropped or padded to, instead of MIN_SIZE_TRAIN: it
+    # is fitted into the square and scaled by a factor of SCALE_RANGE. 0: MIN_SIZE_TRAIN.
+    cfg.INPUT.LCRNET.CANVAS = 0
+    cfg.INPUT.LCRNET.SCALE_RANGE = [0.75, 1.75]
+    # Share of training pictures that are mosaics of four, each fitted into a quarter of the canvas.
+    cfg.INPUT.LCRNET.MOSAIC = 0.0
+    # Probability of each of blur, noise, recompression, a colour cast and no colour at all.
+    cfg.INPUT.LCRNET.DEGRADATION = 0.0
 
 
 def _add_evaluation_keys(cfg: CN) -> None:
@@ -141,3 +158,10 @@ def _add_evaluation_keys(cfg: CN) -> None:
     # this many false positives per image. "" keeps the SCORE_THRESH keys.
     cfg.TEST.LCRNET.THRESHOLD_DATASET = ""
     cfg.TEST.LCRNET.MAX_FALSE_POSITIVES = 0.2
+    # People with fewer joints seen (v = 2) are ignored; 0 for sets that do not say which are, as Human3.6M.
+    cfg.TEST.LCRNET.MIN_JOINTS_SEEN = 4
+    # Benchmarks to run beside: a list of [data set, protocol], protocols as of tools/evaluate_predictions.py.
+    cfg.TEST.LCRNET.PROTOCOLS = []
+    # MuPoTS-3D's folder (TS1/annot.mat and pictures), or MuPoTS-3D.json beside them: makes the data set "mupots", for
+    # the protocol "mupots".
+    cfg.TEST.LCRNET.MUPOTS = ""

@@ -13,27 +13,26 @@ from typing import Any
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import (
-    DatasetCatalog,
-    build_detection_test_loader,
-    build_detection_train_loader,
-)
+from detectron2.data import build_detection_test_loader
 from detectron2.engine import AMPTrainer, DefaultTrainer, HookBase, SimpleTrainer, TrainerBase, hooks
 from detectron2.evaluation import DatasetEvaluators, inference_on_dataset, print_csv_format
 from detectron2.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
 from detectron2.utils import comm
-from detectron2.utils.events import get_event_storage
 from detectron2.utils.logger import setup_logger
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from .checkpoint import BEST_CHECKPOINT, LCRNetCheckpointer, without_wrapper
-from .data import LCRNetDatasetMapper, load_anchor_poses, read_image
+from .data import LCRNetDatasetMapper, load_anchor_poses
 from .evaluation import COCOKeypointEvaluator, PoseEvaluator
+from .finite_steps import GradientCheck, LastBatch, check_losses, explain_spoilt_step
+from .protocol_choice import protocol_evaluators, register_mupots
+from .repeatable import IterationSeeds, build_repeatable_loader
 from .structures import SKELETONS, AnchorPoses
-from .visualization import draw_people
+from .training_hooks import PictureHook, ResumableBestCheckpointer
+from .weight_average import WeightAverage
 
-__all__ = ["LCRNetTrainer", "PictureHook", "evaluate_model", "mean_training_pose"]
+__all__ = ["LCRNetTrainer", "evaluate_model", "mean_training_pose"]
 
 
 class LCRNetTrainer(DefaultTrainer):
@@ -54,17 +53,29 @@ class LCRNetTrainer(DefaultTrainer):
         model = self.build_model(cfg)
         optimizer = self.build_optimizer(cfg, model)
         loader = self.build_train_loader(cfg)
+        decay = cfg.SOLVER.AVERAGE_DECAY
+        self.average = WeightAverage(model, decay) if decay > 0 else None
+        model.register_forward_hook(check_losses)
+        self._last_batch = LastBatch()
+        model.register_forward_pre_hook(self._last_batch)
         model = _distributed(model)
         trainer = AMPTrainer if cfg.SOLVER.AMP.ENABLED else SimpleTrainer
         self._trainer = trainer(model, loader, optimizer)
+        if not cfg.SOLVER.AMP.ENABLED:
+            self._trainer.register_hooks([GradientCheck(model)])
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         self.checkpointer = LCRNetCheckpointer(
-            model, cfg.OUTPUT_DIR, new_head=cfg.MODEL.LCRNET.NEW_HEAD, trainer=weakref.proxy(self)
+            self.evaluated_model, cfg.OUTPUT_DIR, new_head=cfg.MODEL.LCRNET.NEW_HEAD, trainer=weakref.proxy(self)
         )
         self.start_iter = 0
         self.max_iter = cfg.SOLVER.MAX_ITER
         self.cfg = cfg
         self.register_hooks(self.build_hooks())
+
+    @property
+    def evaluated_model(self) -> nn.Module:
+        """The averaged weights (SOLVER.AVERAGE_DECAY), or those in training: what checkpoints hold as the model."""
+        return self._trainer.model if self.average is None else self.average.model
 
     def resume_or_load(self, resume: bool = True) -> None:
         """As DefaultTrainer's; afterwards the model's anchor poses are those that label the training data."""
@@ -73,10 +84,25 @@ class LCRNetTrainer(DefaultTrainer):
         )
         super().resume_or_load(resume)
         anchors = load_anchor_poses(self.cfg)
-        outputs = without_wrapper(self._trainer.model).roi_heads.box_predictor
+        outputs = without_wrapper(self.evaluated_model).roi_heads.box_predictor
         if not torch.isfinite(outputs.anchor_poses_3d).all():
             outputs.set_anchor_poses(anchors)
         outputs.check_anchor_poses(anchors)
+        if self.average is not None and self.start_iter == 0:
+            self.average.start_from_average()
+
+    def run_step(self) -> None:
+        """
+        Raises:
+            FloatingPointError: losses or gradients that are not finite, before the weights are changed; the
+                message names iteration, images and annotation.
+        """
+        try:
+            super().run_step()
+        except FloatingPointError as error:
+            dataset = self._trainer.data_loader.dataset
+            where = explain_spoilt_step(self._trainer.model, self._last_batch.records, dataset, self.iter)
+            raise FloatingPointError(f"{error} {where}") from error
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
@@ -97,7 +123,7 @@ class LCRNetTrainer(DefaultTrainer):
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> Any:
-        return build_detection_train_loader(cfg, mapper=LCRNetDatasetMapper(cfg, True))
+        return build_repeatable_loader(cfg)
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Any:
@@ -109,14 +135,29 @@ class LCRNetTrainer(DefaultTrainer):
         return evaluate_model(cfg, model, score_thresholds(cfg, model))
 
     def build_hooks(self) -> list[HookBase | None]:
-        """DefaultTrainer's, then after each evaluation: the best checkpoint, and pictures for TensorBoard."""
-        hooks_ = super().build_hooks()
+        """DefaultTrainer's, then after each evaluation: the best checkpoint, and pictures for TensorBoard.
+
+        The checkpoint to resume from is written last: it knows what the evaluation gave, and where one was
+        interrupted it is made again.
+        """
+        every = super().build_hooks()
+        hooks_ = [hook for hook in every if not isinstance(hook, hooks.PeriodicCheckpointer)]
+        if self.average is not None:
+            hooks_.insert(0, self.average)
+            evaluation = next(i for i, hook in enumerate(hooks_) if isinstance(hook, hooks.EvalHook))
+            hooks_[evaluation] = hooks.EvalHook(self.cfg.TEST.EVAL_PERIOD, self._test_average)
+        hooks_.insert(0, IterationSeeds(self._trainer.data_loader.batch_sampler))
         period = self.cfg.TEST.EVAL_PERIOD
         if comm.is_main_process() and period > 0 and self.cfg.DATASETS.TEST:
             metric = best_metric_name(self.cfg)
             best = ResumableBestCheckpointer(period, self.checkpointer, metric, mode="min", file_prefix=BEST_CHECKPOINT)
-            hooks_[-1:-1] = [best, PictureHook(self.cfg, self._trainer.model, period)]
+            hooks_[-1:-1] = [best, PictureHook(self.cfg, self.evaluated_model, period)]
+        hooks_[-1:-1] = [hook for hook in every if isinstance(hook, hooks.PeriodicCheckpointer)]
         return hooks_
+
+    def _test_average(self) -> OrderedDict[str, Any]:
+        self._last_eval_results = self.test(self.cfg, self.evaluated_model)
+        return self._last_eval_results
 
 
 def _distributed(model: nn.Module) -> nn.Module:
@@ -125,16 +166,6 @@ def _distributed(model: nn.Module) -> nn.Module:
         return model
     devices = [comm.get_local_rank()] if next(model.parameters()).is_cuda else None
     return DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
-
-
-class ResumableBestCheckpointer(hooks.BestCheckpointer):
-    """Detectron2's, which would forget on resume what the best result was and overwrite it with the next."""
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"best_metric": self.best_metric, "best_iter": self.best_iter}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.best_metric, self.best_iter = state["best_metric"], state["best_iter"]
 
 
 def best_metric_name(cfg: CfgNode) -> str:
@@ -179,6 +210,7 @@ def evaluate_model(cfg: CfgNode, model: nn.Module, thresholds: dict[str, float])
     """
     if cfg.MODEL.LCRNET.INTEGRATION.METHOD != "ppi":
         raise ValueError("evaluation compares NMS with PPI from one pass: set MODEL.LCRNET.INTEGRATION.METHOD ppi")
+    register_mupots(cfg)
     anchors = anchors_of(cfg, model)
     results: OrderedDict[str, Any] = OrderedDict()
     for name in cfg.DATASETS.TEST:
@@ -197,7 +229,8 @@ def score_thresholds(cfg: CfgNode, model: nn.Module) -> dict[str, float]:
     name = cfg.TEST.LCRNET.THRESHOLD_DATASET
     if not name:
         return thresholds
-    evaluator = PoseEvaluator(name, SKELETONS[cfg.MODEL.LCRNET.SKELETON])
+    skeleton = SKELETONS[cfg.MODEL.LCRNET.SKELETON]
+    evaluator = PoseEvaluator(name, skeleton, min_joints_seen=cfg.TEST.LCRNET.MIN_JOINTS_SEEN)
     inference_on_dataset(model, LCRNetTrainer.build_test_loader(cfg, name), evaluator)
     chosen = evaluator.choose_thresholds(cfg.TEST.LCRNET.MAX_FALSE_POSITIVES)
     logging.getLogger(__name__).info("Score thresholds chosen on %s: %s", name, chosen)
@@ -220,7 +253,7 @@ def anchors_of(cfg: CfgNode, model: nn.Module) -> AnchorPoses | None:
 def build_evaluators(
     cfg: CfgNode, dataset_name: str, thresholds: dict[str, float], anchors: AnchorPoses | None
 ) -> DatasetEvaluators:
-    """2D + 3D pose metrics, and COCO's keypoint AP of the same predictions."""
+    """2D + 3D pose metrics, COCO's keypoint AP of the same predictions, and the benchmarks the config asks for."""
     skeleton = SKELETONS[cfg.MODEL.LCRNET.SKELETON]
     output_dir = Path(cfg.OUTPUT_DIR) / "inference" / dataset_name
     poses = PoseEvaluator(
@@ -230,9 +263,11 @@ def build_evaluators(
         ppi_score_threshold=thresholds["ppi"],
         mean_pose=None if anchors is None else mean_training_pose(anchors),
         anchors=anchors,
+        min_joints_seen=cfg.TEST.LCRNET.MIN_JOINTS_SEEN,
         output_dir=output_dir,
     )
-    return DatasetEvaluators([poses, COCOKeypointEvaluator(dataset_name, skeleton)])
+    benchmarks = protocol_evaluators(cfg, dataset_name, anchors)
+    return DatasetEvaluators([poses, COCOKeypointEvaluator(dataset_name, skeleton), *benchmarks])
 
 
 def mean_training_pose(anchors: AnchorPoses) -> np.ndarray:
@@ -240,29 +275,3 @@ def mean_training_pose(anchors: AnchorPoses) -> np.ndarray:
     weights = anchors.cluster_sizes.double() / anchors.cluster_sizes.sum()
     full = anchors.poses_3d[: anchors.num_full_body].double()
     return (weights[:, None, None] * full).sum(0).numpy()
-
-
-class PictureHook(HookBase):
-    """Every `period` iterations: what the model finds in a few test images, for TensorBoard."""
-
-    def __init__(self, cfg: CfgNode, model: nn.Module, period: int, count: int = 4) -> None:
-        self.cfg = cfg
-        self.model = model
-        self.period = period
-        self.count = count
-
-    def after_step(self) -> None:
-        if (self.trainer.iter + 1) % self.period:
-            return
-        model = without_wrapper(self.model)
-        mapper = LCRNetDatasetMapper(self.cfg, False)
-        skeleton = SKELETONS[self.cfg.MODEL.LCRNET.SKELETON]
-        records = DatasetCatalog.get(self.cfg.DATASETS.TEST[0])[: self.count]
-        model.eval()
-        with torch.no_grad():
-            for number, record in enumerate(records):
-                people = model([mapper(record)])[0]["instances"].to("cpu")
-                image = read_image(record["file_name"], "RGB")
-                picture = draw_people(image, people[:5], skeleton, None)
-                get_event_storage().put_image(f"detections/{number}", picture.transpose(2, 0, 1))
-        model.train()

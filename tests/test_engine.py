@@ -6,29 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from detectron2.config import CfgNode
+import torch
 from detectron2.data import DatasetCatalog
-from tests_support import random_poses, seen_at, write_tiny_set
+from tests_support import random_poses, seen_at
+from training_support import tiny_config, train
 
-from lcrnet_d2.config import load_config
-from lcrnet_d2.data.datasets.builtin import register_pose_file
-from lcrnet_d2.engine import LCRNetTrainer, ResumableBestCheckpointer, evaluate_model, score_thresholds
+from lcrnet_d2.engine import LCRNetTrainer, evaluate_model, score_thresholds
 from lcrnet_d2.structures import BODY13, H36M17, AnchorPoses, Skeleton
 from lcrnet_d2.structures.anchor_clustering import cluster_poses
-
-
-def tiny_config(folder: Path, skeleton: Skeleton = BODY13) -> CfgNode:
-    """Six small pictures, K = 4, a narrow network."""
-    name = f"tiny_{skeleton.name}_{folder.name}"
-    register_pose_file(name, write_tiny_set(folder / "set", skeleton=skeleton), folder / "set", skeleton)
-    poses = random_poses(60, 0, skeleton)
-    cluster_poses(seen_at(poses, 0, 0, 50), poses, skeleton, 4, True, 0).save(folder / "anchors.npz")
-    opts = ["MODEL.LCRNET.NUM_ANCHOR_POSES", 4, "MODEL.LCRNET.UPPER_BODY", True, "MODEL.FPN.OUT_CHANNELS", 16]
-    opts += ["MODEL.LCRNET.SKELETON", skeleton.name, "MODEL.LCRNET.ANCHOR_POSES", str(folder / "anchors.npz")]
-    opts += ["MODEL.ROI_BOX_HEAD.FC_DIM", 32, "INPUT.MIN_SIZE_TRAIN", (96,), "INPUT.MIN_SIZE_TEST", 96]
-    opts += ["DATASETS.TRAIN", (name,), "DATASETS.TEST", (name,), "TEST.LCRNET.THRESHOLD_DATASET", ""]
-    opts += ["SOLVER.IMS_PER_BATCH", 2, "SOLVER.CHECKPOINT_PERIOD", 2, "OUTPUT_DIR", str(folder / "out")]
-    return load_config("quick_schedules/lcrnet_lite0_demo.yaml", [*opts, "SEED", 1])
+from lcrnet_d2.training_hooks import ResumableBestCheckpointer
 
 
 @pytest.mark.parametrize("skeleton", [BODY13, H36M17], ids=lambda s: s.name)
@@ -136,3 +122,27 @@ def test_evaluators_in_either_order_agree(tmp_path: Path) -> None:
         for key, value in metrics.items():
             np.testing.assert_equal(results[1][task][key], value)
     assert repr(registered) == before
+
+
+def test_the_averaged_weights_are_saved_and_both_resumed(tmp_path: Path) -> None:
+    """A run cut in two ends with the same average, and other weights in training, as one that was not."""
+    whole = tiny_config(tmp_path)
+    cut = whole.clone()
+    for cfg, name in [(whole, "whole"), (cut, "cut")]:
+        cfg.SOLVER.AVERAGE_DECAY = 0.5
+        cfg.SOLVER.MAX_ITER = 4
+        cfg.SOLVER.CHECKPOINT_PERIOD = 2
+        cfg.TEST.EVAL_PERIOD = 0
+        cfg.OUTPUT_DIR = str(tmp_path / name)
+    torch.manual_seed(0)  # of the head's first weights
+    trainer, _ = train(whole)
+    torch.manual_seed(0)
+    train(cut, stop_after=2)
+    train(cut, resume=True)
+    first, second = (
+        torch.load(tmp_path / name / "model_final.pth", weights_only=True)["model"] for name in ("whole", "cut")
+    )
+    layer = "roi_heads.box_predictor.cls_score.weight"
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    torch.testing.assert_close(first[layer], trainer.average.model.state_dict()[layer])
+    assert not torch.equal(first[layer], trainer.model.state_dict()[layer])

@@ -4,6 +4,8 @@ examples:
   train      tools/train_net.py --config-file configs/quick_schedules/lcrnet_lite0_demo.yaml
   resume     tools/train_net.py --config-file configs/... --resume
   evaluate   tools/train_net.py --config-file configs/... --eval-only MODEL.WEIGHTS output/model_final.pth
+  cluster    tools/train_net.py ... --num-gpus 8 --num-machines 2 --machine-rank 0 --dist-url tcp://HOST:PORT
+             torchrun --nproc-per-node 8 ... tools/train_net.py ...
   own data   ... DATASETS.POSE_FILES "[['mine','mine.json','images']]" DATASETS.TRAIN "('mine',)"
 """
 
@@ -13,7 +15,7 @@ import argparse
 from typing import Any
 
 from detectron2.config import CfgNode
-from detectron2.engine import default_argument_parser, default_setup, launch
+from detectron2.engine import default_argument_parser, default_setup
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
 
@@ -21,7 +23,7 @@ from lcrnet_d2.checkpoint import LCRNetCheckpointer
 from lcrnet_d2.config import load_config
 from lcrnet_d2.data.datasets.builtin import register_pose_files
 from lcrnet_d2.engine import LCRNetTrainer, evaluate_model, score_thresholds
-from lcrnet_d2.launch import launch_on_cpu
+from lcrnet_d2.launch import launch_processes
 
 
 def main(args: argparse.Namespace) -> Any:
@@ -46,11 +48,10 @@ def setup(args: argparse.Namespace) -> CfgNode:
 
 
 def launch_main(args: argparse.Namespace) -> None:
-    """In one process or several: --num-gpus counts GPUs, or with MODEL.DEVICE cpu processes."""
-    if load_config(args.config_file, args.opts).MODEL.DEVICE == "cpu":
-        launch_on_cpu(main, args.num_gpus, (args,))
-    else:
-        launch(main, args.num_gpus, args.num_machines, args.machine_rank, args.dist_url, (args,))
+    """In one process or several: --num-gpus counts GPUs, or with MODEL.DEVICE cpu processes; or under torchrun."""
+    device = load_config(args.config_file, args.opts).MODEL.DEVICE
+    machines = (args.num_machines, args.machine_rank, args.dist_url)
+    launch_processes(main, (args,), device, args.num_gpus, *machines)
 
 
 if __name__ == "__main__":

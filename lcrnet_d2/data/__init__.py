@@ -1,6 +1,13 @@
 """From annotation files and images to training rows."""
 
-from .dataset_mapper import LCRNetDatasetMapper, PoseTargets, load_anchor_poses
+from .dataset_mapper import LCRNetDatasetMapper, PoseTargets, build_training_mapper, load_anchor_poses
 from .images import ImageFileError, read_image
 
-__all__ = ["ImageFileError", "LCRNetDatasetMapper", "PoseTargets", "load_anchor_poses", "read_image"]
+__all__ = [
+    "ImageFileError",
+    "LCRNetDatasetMapper",
+    "PoseTargets",
+    "build_training_mapper",
+    "load_anchor_poses",
+    "read_image",
+]

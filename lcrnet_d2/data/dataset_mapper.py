@@ -19,9 +19,11 @@ from torch import Tensor
 
 from ..structures import CROWD, PERSON, SKELETONS, UNANNOTATED, AnchorPoses, Skeleton, margin_box
 from .images import ImageFileError, read_image
+from .mosaic import Mosaic
+from .photographic import Degradation
 from .pose_transforms import transform_poses
 
-__all__ = ["LCRNetDatasetMapper", "PoseTargets", "build_augmentations"]
+__all__ = ["LCRNetDatasetMapper", "PoseTargets", "build_augmentations", "build_training_mapper"]
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,7 @@ class LCRNetDatasetMapper:
             targets = PoseTargets(anchors, cfg.INPUT.LCRNET.MIN_VISIBLE_FRACTION)
         return {
             "is_train": is_train,
-            "augmentations": build_augmentations(cfg, is_train),
+            "augmentations": build_augmentations(cfg, is_train, cfg.INPUT.LCRNET.CANVAS),
             "image_format": cfg.INPUT.FORMAT,
             "skeleton": SKELETONS[cfg.MODEL.LCRNET.SKELETON],
             "targets": targets,
@@ -218,23 +220,53 @@ def load_anchor_poses(cfg: CfgNode) -> AnchorPoses:
     return anchors
 
 
-def build_augmentations(cfg: CfgNode, is_train: bool) -> list[T.Augmentation]:
-    """Resize, and in training crop, flip, roll and colour, as the config asks."""
+def build_augmentations(cfg: CfgNode, is_train: bool, canvas: int = 0) -> list[T.Augmentation]:
+    """Resize, and in training crop, flip, roll and colour, as the config asks.
+
+    Args:
+        canvas: side in px of the square that every training picture is scaled, cropped or padded to; 0 for
+            Detectron2's resizing of the shortest edge.
+    """
     if not is_train:
         return [T.ResizeShortestEdge(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST, "choice")]
     out: list[T.Augmentation] = []
+    lcrnet = cfg.INPUT.LCRNET
     if cfg.INPUT.CROP.ENABLED:
         out.append(T.RandomCrop(cfg.INPUT.CROP.TYPE, cfg.INPUT.CROP.SIZE))
-    sizes, sampling = cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING
-    out.append(T.ResizeShortestEdge(sizes, cfg.INPUT.MAX_SIZE_TRAIN, sampling))
+    if lcrnet.ROTATION > 0:
+        out.append(T.RandomRotation([-lcrnet.ROTATION, lcrnet.ROTATION], expand=False))
+    out += _resizing(cfg, canvas)
     if cfg.INPUT.RANDOM_FLIP == "horizontal":
         out.append(T.RandomFlip())
     elif cfg.INPUT.RANDOM_FLIP != "none":
         raise ValueError(f"INPUT.RANDOM_FLIP is {cfg.INPUT.RANDOM_FLIP!r}, expected 'horizontal' or 'none'")
-    if cfg.INPUT.LCRNET.ROTATION > 0:
-        limit = cfg.INPUT.LCRNET.ROTATION
-        out.append(T.RandomRotation([-limit, limit], expand=False))
-    if cfg.INPUT.LCRNET.COLOR_JITTER > 0:
-        low, high = 1 - cfg.INPUT.LCRNET.COLOR_JITTER, 1 + cfg.INPUT.LCRNET.COLOR_JITTER
+    if lcrnet.COLOR_JITTER > 0:
+        low, high = 1 - lcrnet.COLOR_JITTER, 1 + lcrnet.COLOR_JITTER
         out += [T.RandomBrightness(low, high), T.RandomContrast(low, high), T.RandomSaturation(low, high)]
+    if lcrnet.DEGRADATION > 0:
+        out.append(Degradation(lcrnet.DEGRADATION))
     return out
+
+
+def _resizing(cfg: CfgNode, canvas: int) -> list[T.Augmentation]:
+    if canvas > 0:
+        low, high = cfg.INPUT.LCRNET.SCALE_RANGE
+        return [T.ResizeScale(low, high, canvas, canvas), T.FixedSizeCrop((canvas, canvas))]
+    sizes, sampling = cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING
+    return [T.ResizeShortestEdge(sizes, cfg.INPUT.MAX_SIZE_TRAIN, sampling)]
+
+
+def build_training_mapper(cfg: CfgNode, dataset: list[dict[str, Any]], weights: list[float]) -> Any:
+    """The mapper of training, with mosaics if INPUT.LCRNET.MOSAIC asks for them.
+
+    Args:
+        dataset: dataset dicts that mosaics are made of; weights: how often each is drawn.
+    """
+    lcrnet = cfg.INPUT.LCRNET
+    mapper = LCRNetDatasetMapper(cfg, True)
+    if lcrnet.MOSAIC == 0:
+        return mapper
+    if lcrnet.CANVAS == 0:
+        raise ValueError("INPUT.LCRNET.MOSAIC needs pictures of one size: set INPUT.LCRNET.CANVAS")
+    tiles = LCRNetDatasetMapper(cfg, True, augmentations=build_augmentations(cfg, True, lcrnet.CANVAS // 2))
+    return Mosaic(mapper, tiles, dataset, weights, lcrnet.MOSAIC)

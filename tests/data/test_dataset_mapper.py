@@ -11,7 +11,7 @@ from tests_support import person, random_poses, seen_at, standing_pose, write_ti
 
 from lcrnet_d2 import LCRNetDatasetMapper
 from lcrnet_d2.config import load_config
-from lcrnet_d2.data import ImageFileError, PoseTargets
+from lcrnet_d2.data import ImageFileError, PoseTargets, build_training_mapper
 from lcrnet_d2.data.datasets.pose_json import load_pose_json
 from lcrnet_d2.structures import BODY13, CROWD, PERSON, UNANNOTATED, AnchorPoses, margin_box
 
@@ -180,3 +180,23 @@ def test_annotated_boxes_follow_the_augmentation(files: tuple[Path, Path]) -> No
     out = mapper(files[1], True, "INPUT.RANDOM_FLIP", "none")(record)["instances"]
     assert out.gt_classes.tolist()[-1] == -1
     assert out.gt_boxes.tensor[-1].tolist() == [20.0, 40.0, 80.0, 120.0]
+
+
+def training_mapper(anchor_file: Path, records: list, *opts: object):
+    opts = ("MODEL.LCRNET.ANCHOR_POSES", str(anchor_file), "MODEL.LCRNET.NUM_ANCHOR_POSES", 4, *opts)
+    cfg = load_config("Base-LCRNet-Lite0-FPN.yaml", [*opts, "MODEL.LCRNET.UPPER_BODY", True])
+    return build_training_mapper(cfg, records, [1.0] * len(records))
+
+
+def test_a_canvas_makes_every_training_picture_square_mosaics_too(files: tuple[Path, Path]) -> None:
+    pose_file, anchor_file = files
+    records = load_pose_json(pose_file, pose_file.parent, BODY13)
+    mapper = training_mapper(anchor_file, records, "INPUT.LCRNET.CANVAS", 64, "INPUT.LCRNET.MOSAIC", 0.5)
+    mapped = [mapper(record) for record in records * 5]
+    assert {tuple(record["image"].shape) for record in mapped} == {(3, 64, 64)}
+    assert all(record["instances"].image_size == (64, 64) for record in mapped)
+
+
+def test_a_mosaic_without_a_canvas_is_refused(files: tuple[Path, Path]) -> None:
+    with pytest.raises(ValueError, match="CANVAS"):
+        training_mapper(files[1], [{}], "INPUT.LCRNET.MOSAIC", 0.5)

@@ -1,0 +1,123 @@
+"""Stops training before a step that is not finite, and says which images and which person it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from detectron2.engine import HookBase
+from torch import Tensor, nn
+
+from .checkpoint import without_wrapper
+from .data.training_stream import SeededDataset
+
+__all__ = ["GradientCheck", "LastBatch", "check_losses", "explain_spoilt_step"]
+
+_FEW = 5
+
+
+def check_losses(model: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
+    """Forward hook of a detector in training.
+
+    Where half precision overflowed, the batch is computed again in single precision and its losses are returned
+    instead: that is no reason to stop.
+
+    Raises:
+        FloatingPointError: a loss is NaN or infinite; nothing has been changed by the batch yet.
+    """
+    if not model.training or not isinstance(output, Mapping) or _are_finite(output):
+        return None
+    device = next(model.parameters()).device.type
+    if torch.is_autocast_enabled(device):
+        with torch.autocast(device, enabled=False):
+            again = model.forward(*inputs)
+        if _are_finite(again):
+            return again
+    values = ", ".join(f"{name} {float(value):g}" for name, value in output.items())
+    raise FloatingPointError(f"losses that are not finite: {values}")
+
+
+class LastBatch:
+    """Forward pre-hook of a detector: remembers what it was last trained on."""
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, Any]] = []
+
+    def __call__(self, model: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if model.training:
+            self.records = inputs[0]
+
+
+class GradientCheck(HookBase):
+    """After each backward pass: FloatingPointError for gradients that are not finite, before they reach the weights.
+
+    Losses may be finite and their gradients not. Not for AMP, whose scaler looks for overflows by itself.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+
+    def after_backward(self) -> None:
+        gradients = {name: p.grad for name, p in self._model.named_parameters() if p.grad is not None}
+        if gradients and not torch.isfinite(torch.stack([gradient.norm() for gradient in gradients.values()]).sum()):
+            spoilt = [name for name, gradient in gradients.items() if not torch.isfinite(gradient).all()]
+            raise FloatingPointError(f"gradients that are not finite, of {_few(spoilt)}")
+
+
+def explain_spoilt_step(
+    model: nn.Module, batch: Sequence[dict[str, Any]], dataset: SeededDataset, iteration: int
+) -> str:
+    """Names the iteration, the images of the batch, and what of them alone is enough to spoil the losses.
+
+    Args:
+        model: as it was before the step.
+        batch: what the mapper made of the images.
+        dataset: where they come from, to look at their annotations one by one.
+    """
+    detector = without_wrapper(model)
+    lines = [f"at iteration {iteration}, images {[_name(record) for record in batch]}; the weights were not changed"]
+    spoilt = [name for name, p in detector.named_parameters() if not torch.isfinite(p).all()]
+    if spoilt:
+        return f"{lines[0]}; they were not finite before: {_few(spoilt)}"
+    culprits = [record for record in batch if not _is_finite_on(detector, record)]
+    for record in culprits:
+        annotations = _spoilt_annotations(detector, record, dataset)
+        lines.append(f"{_name(record)} alone is enough" + (f": {annotations}" if annotations else ""))
+    if not culprits:
+        lines.append("each image alone is finite: try a lower SOLVER.BASE_LR or SOLVER.CLIP_GRADIENTS")
+    return "; ".join(lines)
+
+
+def _spoilt_annotations(model: nn.Module, record: dict[str, Any], dataset: SeededDataset) -> str:
+    original = next((r for r in dataset.records if _name(r) == _name(record)), None)
+    if original is None:
+        return ""
+    found = []
+    alone = getattr(dataset.mapper, "mapper", dataset.mapper)  # of mosaics, that of the picture alone
+    for number, annotation in enumerate(original["annotations"]):
+        mapped = alone(original | {"annotations": [annotation]})
+        if mapped is not None and not _is_finite_on(model, mapped):
+            found.append(f"annotations[{number}] with bbox {annotation.get('bbox')}")
+    return _few(found)
+
+
+def _is_finite_on(model: nn.Module, record: dict[str, Any]) -> bool:
+    try:
+        with torch.no_grad():
+            return _are_finite(model.forward([record]))
+    except FloatingPointError:  # Detectron2's RPN raises it for proposals that are not finite
+        return False
+
+
+def _are_finite(losses: Mapping[str, Tensor]) -> bool:
+    return bool(torch.isfinite(torch.stack([loss.detach().float().sum() for loss in losses.values()])).all())
+
+
+def _name(record: Mapping[str, Any]) -> Any:
+    return record.get("file_name", record.get("image_id"))
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+    return ", ".join(names[:_FEW]) + more

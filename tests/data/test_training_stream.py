@@ -1,0 +1,110 @@
+"""Batches follow from seed and iteration alone."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lcrnet_d2.data.training_stream import Draw, SeededDataset, TrainingOrder, seed_generators, training_loader
+
+
+def batches(order: TrainingOrder, count: int) -> list[list[int]]:
+    return [[draw.image for draw in batch] for batch in islice(iter(order), count)]
+
+
+@given(st.integers(1, 12), st.integers(1, 5), st.integers(0, 20), st.integers(0, 2**31))
+def test_starting_later_gives_the_later_batches(images: int, size: int, start: int, seed: int) -> None:
+    whole = TrainingOrder(images, size, seed)
+    later = TrainingOrder(images, size, seed)
+    later.start = start
+    assert list(islice(iter(whole), start, start + 3)) == list(islice(iter(later), 3))
+
+
+@given(st.integers(1, 12), st.integers(1, 3), st.sampled_from([1, 2, 4]))
+def test_processes_share_each_joint_batch(images: int, share: int, processes: int) -> None:
+    joint = TrainingOrder(images, share * processes, 7)
+    parts = [TrainingOrder(images, share * processes, 7, rank=r, world_size=processes) for r in range(processes)]
+    shared = [[draw for part in batch for draw in part] for batch in islice(zip(*parts, strict=False), 4)]
+    assert shared == list(islice(iter(joint), 4))
+
+
+def test_every_image_comes_once_in_each_round() -> None:
+    order = TrainingOrder(6, 3, 0)
+    first, second = batches(order, 4)[:2], batches(order, 4)[2:]
+    for round_ in (first, second):
+        assert sorted(sum(round_, [])) == list(range(6))
+    assert first != second
+
+
+def test_batches_hold_images_of_one_orientation() -> None:
+    is_wide = [True, False, True, False, True, True]
+    for batch in batches(TrainingOrder(6, 2, 0, is_wide=is_wide), 20):
+        assert len({is_wide[image] for image in batch}) == 1
+
+
+def test_repeats_are_kept_on_average() -> None:
+    order = TrainingOrder(3, 1, 0, repeats=torch.tensor([1.0, 2.5, 0.25]))
+    counts = Counter(batch[0] for batch in batches(order, 3750))  # 1000 rounds
+    assert counts[0] == pytest.approx(1000, abs=20)
+    assert counts[1] == pytest.approx(2500, abs=60)
+    assert counts[2] == pytest.approx(250, abs=60)
+
+
+def test_what_cannot_be_is_refused() -> None:
+    with pytest.raises(ValueError, match="no training images"):
+        TrainingOrder(0, 2, 0)
+    with pytest.raises(ValueError, match="3, which 2 processes cannot share"):
+        TrainingOrder(5, 3, 0, world_size=2)
+
+
+def draws(record: dict) -> dict:
+    """A mapper that draws from all three generators."""
+    return record | {"drawn": (random.random(), np.random.rand(), torch.rand(1).item())}
+
+
+RECORDS = [{"id": i} for i in range(5)]
+
+
+def test_what_is_drawn_for_an_image_follows_from_its_place() -> None:
+    dataset = SeededDataset(RECORDS, draws)
+    draw = Draw(seed=1, iteration=2, place=0, image=3)
+    drawn = dataset[draw]["drawn"]
+    torch.manual_seed(5)
+    assert dataset[draw]["drawn"] == drawn
+    for other in (draw._replace(seed=2), draw._replace(iteration=3), draw._replace(place=1), draw._replace(image=4)):
+        assert dataset[other]["drawn"] != drawn
+
+
+def test_the_processs_own_generators_are_left_alone() -> None:
+    seed_generators((1, 2))
+    expected = draws({})
+    seed_generators((1, 2))
+    SeededDataset(RECORDS, draws)[Draw(9, 9, 9, 1)]
+    assert draws({}) == expected
+
+
+def test_workers_change_nothing_and_a_loader_that_starts_draws_nothing() -> None:
+    def first_batches(num_workers: int) -> list:
+        return list(islice(training_loader(SeededDataset(RECORDS, draws), TrainingOrder(5, 2, 0), num_workers), 4))
+
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    alone = first_batches(0)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert first_batches(2) == alone
+
+
+def test_an_image_that_cannot_be_read_is_replaced_the_same_way_every_time() -> None:
+    dataset = SeededDataset(RECORDS, lambda record: draws(record) if record["id"] != 2 else None)
+    draw = Draw(0, 0, 0, 2)
+    assert dataset[draw]["id"] != 2
+    assert dataset[draw] == dataset[draw]
+    with pytest.raises(RuntimeError, match="none of 100 images"):
+        SeededDataset(RECORDS, lambda record: None)[draw]

@@ -1,0 +1,58 @@
+"""What tests run in several processes; each imports what it needs, as every process has to."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from detectron2.utils import comm
+
+
+def joint_config(folder: Path):
+    """All anchors and proposals count, so that no random choice of them depends on the process; no augmentation."""
+    from training_support import tiny_config
+
+    cfg = tiny_config(folder)
+    cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.MAX_ITER = 4, 3
+    cfg.MODEL.RPN.BATCH_SIZE_PER_IMAGE = cfg.MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE = 100_000
+    cfg.MODEL.LCRNET.DROPOUT = 0.0
+    cfg.INPUT.RANDOM_FLIP = "horizontal"
+    return cfg
+
+
+def losses_and_metrics(folder: str, output: str) -> None:
+    """Trains without evaluation, evaluates then; the main process writes both to a JSON file."""
+    import torch
+    from training_support import train
+
+    from lcrnet_d2.engine import evaluate_model
+
+    cfg = joint_config(Path(folder))
+    name = cfg.DATASETS.TEST
+    cfg.DATASETS.TEST = ()
+    cfg.OUTPUT_DIR = output
+    torch.manual_seed(comm.get_rank())  # only the first process's initial weights count
+    trainer, losses = train(cfg)
+    cfg.DATASETS.TEST = name
+    results = evaluate_model(cfg, trainer._trainer.model, {"nms": 0.0, "ppi": 0.0})
+    if comm.is_main_process():
+        Path(output, "outcome.json").write_text(json.dumps({"losses": losses, "metrics": results}))
+
+
+def show_rank(output: str) -> None:
+    total = sum(comm.all_gather(comm.get_rank()))
+    Path(output, f"rank-{comm.get_rank()}").write_text(f"{comm.get_world_size()} {comm.get_local_rank()} {total}")
+
+
+def fail_on_the_second(output: str) -> None:
+    if comm.get_rank() == 1:
+        raise RuntimeError("the second process fails")
+    comm.synchronize()
+
+
+if __name__ == "__main__":
+    from lcrnet_d2.launch import launch_processes
+
+    job, processes, machines, machine_rank, url, *arguments = sys.argv[1:]
+    launch_processes(globals()[job], tuple(arguments), "cpu", int(processes), int(machines), int(machine_rank), url)
