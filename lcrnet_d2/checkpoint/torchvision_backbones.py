@@ -17,6 +17,7 @@ __all__ = [
     "TORCHVISION_PREPROCESSING",
     "convert_torchvision_resnet",
     "convert_torchvision_vgg16",
+    "resnet_name",
 ]
 
 #: Config values for weights of torchvision: RGB in [0, 1], minus a mean, over a standard deviation; here times 255.
@@ -95,7 +96,7 @@ def convert_torchvision_resnet(state: Mapping[str, Tensor], prefix: str = "backb
     for name, value in state.items():
         if name.startswith("fc.") or name.endswith(".num_batches_tracked"):
             continue
-        target = _rename_resnet(name)
+        target = resnet_name(name)
         if target is None:
             unexpected.append(name)
         else:
@@ -109,7 +110,8 @@ def convert_torchvision_resnet(state: Mapping[str, Tensor], prefix: str = "backb
     return converted
 
 
-def _rename_resnet(name: str) -> str | None:
+def resnet_name(name: str) -> str | None:
+    """torchvision's name of a ResNet's tensor -> Detectron2's, None for anything else."""
     if match := re.fullmatch(r"(conv|bn)1\.(\w+)", name):
         layer, kind = match.groups()
         return f"stem.conv1.{'norm.' if layer == 'bn' else ''}{kind}"

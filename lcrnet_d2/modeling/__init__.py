@@ -4,6 +4,7 @@ from .efficientnet_lite import EfficientNetLite
 from .lcr_outputs import LCROutputLayers, PoseProposals, select_pose_proposals
 from .pose_regression import PoseTransform
 from .ppi import PosesInImage, integrate_pose_proposals, suppress_pose_proposals
+from .released_networks import Res5BoxHead
 from .roi_heads import LCRNetROIHeads
 from .rpn import LCRNetRPN
 from .vgg import VGG16, VGGBoxHead
@@ -17,6 +18,7 @@ __all__ = [
     "PoseProposals",
     "PoseTransform",
     "PosesInImage",
+    "Res5BoxHead",
     "VGGBoxHead",
     "integrate_pose_proposals",
     "select_pose_proposals",

@@ -95,7 +95,7 @@ class LCROutputLayers(nn.Module):
             "num_anchor_poses": lcrnet.NUM_ANCHOR_POSES,
             "num_joints": len(SKELETONS[lcrnet.SKELETON]),
             "upper_body": lcrnet.UPPER_BODY,
-            "pose_transform": PoseTransform(lcrnet.POSE_REG_SCALE),
+            "pose_transform": PoseTransform(lcrnet.POSE_REG_SCALE, lcrnet.LAST_PIXEL_BOXES),
             "batch_size_per_image": cfg.MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE,
             "min_score": lcrnet.INTEGRATION.MIN_PROPOSAL_SCORE / lcrnet.NUM_ANCHOR_POSES,
             "min_proposals": lcrnet.INTEGRATION.MIN_PROPOSALS,
@@ -201,17 +201,26 @@ class LCROutputLayers(nn.Module):
         return out
 
     def _deltas_of_pairs(self, features: Tensor, rows: Tensor, classes: Tensor) -> Tensor:
-        """(P, J, 5) regression of box `rows[p]` for class `classes[p]`: one product for each class that occurs."""
+        """(P, J, 5) regression of box `rows[p]` for class `classes[p]`; `rows` in order.
+
+        One product for each class that occurs; or, where the pairs are a quarter of all that the boxes and classes
+        allow, a single one for all.
+        """
+        boxes, box_of = rows.unique_consecutive(return_inverse=True)
+        if len(boxes) * self.num_classes <= 4 * len(rows):
+            everything = self.pose_pred(features[boxes]).view(-1, self.num_classes, self.num_joints, 5)
+            return everything[box_of, classes]
         width = self.num_joints * 5
-        out = features.new_zeros((len(rows), width))
         order = torch.argsort(classes, stable=True)
         counts = torch.bincount(classes, minlength=self.num_classes).tolist()
-        for c, pairs in enumerate(order.split(counts)):
-            if len(pairs):
-                block = slice(c * width, (c + 1) * width)
-                weight, bias = self.pose_pred.weight[block], self.pose_pred.bias[block]
-                out[pairs] = F.linear(features[rows[pairs]], weight, bias).to(out)
-        return out.view(-1, self.num_joints, 5)
+        weights, biases = self.pose_pred.weight.split(width), self.pose_pred.bias.split(width)
+        by_class = [
+            F.linear(pairs, weight, bias)
+            for pairs, weight, bias in zip(features[rows[order]].split(counts), weights, biases, strict=True)
+            if len(pairs)
+        ]
+        out = torch.cat(by_class)
+        return out[torch.argsort(order)].view(-1, self.num_joints, 5)
 
 
 def select_pose_proposals(probabilities: Tensor, min_score: float, min_count: int) -> tuple[Tensor, Tensor, Tensor]:

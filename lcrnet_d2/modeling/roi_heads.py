@@ -18,11 +18,12 @@ from torch import Tensor, nn
 from ..structures import PERSON, SKELETONS, Skeleton, centre_poses, joint_box, lies_in_ignored_region
 from .lcr_outputs import LCROutputLayers, PoseProposals
 from .ppi import PosesInImage, integrate_pose_proposals, suppress_pose_proposals
+from .released_networks import LastPixelPooler
 
 __all__ = ["LCRNetROIHeads"]
 
-#: (proposals, image size, which are of upper-body classes) -> people
-Integration = Callable[[PoseProposals, tuple[int, int], Tensor], PosesInImage]
+#: (proposals, image size, which are of upper-body classes, if there are any) -> people
+Integration = Callable[[PoseProposals, tuple[int, int], Tensor | None], PosesInImage]
 
 
 @ROI_HEADS_REGISTRY.register()
@@ -75,10 +76,11 @@ class LCRNetROIHeads(ROIHeads):
         channels = input_shape[in_features[0]].channels
         box_head = build_box_head(cfg, ShapeSpec(channels=channels, height=resolution, width=resolution))
         box_predictor = LCROutputLayers(cfg, box_head.output_shape)
+        pooler = LastPixelPooler if cfg.MODEL.LCRNET.LAST_PIXEL_BOXES else ROIPooler
         return super().from_config(cfg) | {
             "num_classes": box_predictor.num_classes,
             "in_features": in_features,
-            "box_pooler": ROIPooler(
+            "box_pooler": pooler(
                 output_size=resolution,
                 scales=tuple(1.0 / (input_shape[f].stride or 1) for f in in_features),
                 sampling_ratio=box_head_cfg.POOLER_SAMPLING_RATIO,
@@ -127,7 +129,9 @@ class LCRNetROIHeads(ROIHeads):
     def _people(self, decoded: PoseProposals, regions: Instances) -> Instances:
         # 3D is relative to the body centre by definition; regression leaves it a few mm off.
         decoded = decoded._replace(poses_3d=centre_poses(decoded.poses_3d, self.skeleton))
-        is_upper_body = decoded.classes >= self.box_predictor.num_anchor_poses
+        outputs = self.box_predictor
+        has_upper_body = outputs.num_classes > outputs.num_anchor_poses
+        is_upper_body = decoded.classes >= outputs.num_anchor_poses if has_upper_body else None
         people = self.integration(decoded, regions.image_size, is_upper_body)
         return people_to_instances(people, decoded, regions)[: self.max_people]
 
@@ -179,8 +183,9 @@ def _integration_from_config(cfg: CfgNode) -> Integration:
     node = cfg.MODEL.LCRNET.INTEGRATION
     lower_limbs = SKELETONS[cfg.MODEL.LCRNET.SKELETON].lower_limbs
     clip = node.CLIP_BOXES
+    last_pixel_boxes = cfg.MODEL.LCRNET.LAST_PIXEL_BOXES
 
-    def ppi(proposals: PoseProposals, image_size: tuple[int, int], is_upper_body: Tensor) -> PosesInImage:
+    def ppi(proposals: PoseProposals, image_size: tuple[int, int], is_upper_body: Tensor | None) -> PosesInImage:
         return integrate_pose_proposals(
             proposals.scores,
             proposals.poses_2d,
@@ -194,12 +199,18 @@ def _integration_from_config(cfg: CfgNode) -> Integration:
             min_seed_score=node.MIN_SEED_SCORE,
             min_mode_score=node.MIN_MODE_SCORE,
             lower_body_weight=node.LOWER_BODY_WEIGHT,
+            last_pixel_boxes=last_pixel_boxes,
         )
 
-    def nms(proposals: PoseProposals, image_size: tuple[int, int], is_upper_body: Tensor) -> PosesInImage:
+    def nms(proposals: PoseProposals, image_size: tuple[int, int], is_upper_body: Tensor | None) -> PosesInImage:
         boxes_within = image_size if clip else None
         return suppress_pose_proposals(
-            proposals.scores, proposals.poses_2d, proposals.poses_3d, boxes_within, iou_threshold=node.IOU_THRESH
+            proposals.scores,
+            proposals.poses_2d,
+            proposals.poses_3d,
+            boxes_within,
+            iou_threshold=node.IOU_THRESH,
+            last_pixel_boxes=last_pixel_boxes,
         )
 
     methods = {"ppi": ppi, "nms": nms}

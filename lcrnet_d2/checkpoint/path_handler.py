@@ -1,0 +1,122 @@
+"""`lcrnet://NAME`: published weights as a path that Detectron2's PathManager, and so MODEL.WEIGHTS, understands.
+
+A file is looked for in the package, then in the cache ($FVCORE_CACHE, else ~/.torch/iopath_cache), then downloaded.
+Its sha256 is compared before anything in it is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+import tempfile
+import urllib.request
+from pathlib import Path
+from typing import IO, Any
+
+from detectron2.utils.file_io import PathManager
+from iopath.common.file_io import PathHandler, file_lock, get_cache_dir
+
+from . import catalogue
+from .catalogue import PublishedWeights, find_weights
+
+__all__ = ["LCRNET_WEIGHTS", "LCRNetPathHandler", "file_sha256", "published_file"]
+
+#: Prefix of MODEL.WEIGHTS for weights of the catalogue.
+LCRNET_WEIGHTS = "lcrnet://"
+
+_TIMEOUT = 30.0  # seconds without a byte
+
+
+class LCRNetPathHandler(PathHandler):
+    """Resolves `lcrnet://NAME` to a checked local file and logs the licence of what is in it."""
+
+    def _get_supported_prefixes(self) -> list[str]:
+        return [LCRNET_WEIGHTS]
+
+    def _get_local_path(self, path: str, force: bool = False, **kwargs: Any) -> str:
+        name = path.removeprefix(LCRNET_WEIGHTS)
+        weights = find_weights(name)
+        file = published_file(weights)
+        logging.getLogger(__name__).info("Weights %s (%s). Licence: %s", path, file, weights.licence)
+        return str(file)
+
+    def _isfile(self, path: str, **kwargs: Any) -> bool:
+        return path.removeprefix(LCRNET_WEIGHTS) in catalogue.CATALOGUE
+
+    _exists = _isfile
+
+    def _open(self, path: str, mode: str = "r", buffering: int = -1, **kwargs: Any) -> IO[Any]:
+        if "w" in mode or "a" in mode or "+" in mode:
+            raise OSError(f"{path} cannot be written")
+        return open(self._get_local_path(path), mode, buffering)  # the caller closes it
+
+
+def published_file(weights: PublishedWeights) -> Path:
+    """The local file of published weights, its sha256 checked; downloads it where it must.
+
+    Raises:
+        ValueError: the file in the package, or what was downloaded, has another sha256.
+        FileNotFoundError: it is neither here nor to be had; the message says why for every URL.
+    """
+    packaged = catalogue.WEIGHTS_FOLDER / weights.file
+    if packaged.is_file():
+        _check(packaged, weights)
+        return packaged
+    cache = Path(get_cache_dir()) / "lcrnet"
+    cached = cache / f"{weights.sha256[:8]}-{weights.file}"
+    if not (cached.is_file() or weights.urls):
+        raise FileNotFoundError(
+            f"{weights.file} is not in {catalogue.WEIGHTS_FOLDER}, and it has no URL: this copy of the package "
+            "came without it"
+        )
+    cache.mkdir(parents=True, exist_ok=True)
+    with file_lock(str(cached)):  # several processes of one training ask at once
+        if cached.is_file() and file_sha256(cached) != weights.sha256:
+            logging.getLogger(__name__).warning("%s is damaged and fetched again", cached)
+            cached.unlink()
+        if not cached.is_file():
+            _download(weights, cached)
+    return cached
+
+
+def file_sha256(path: str | Path) -> str:
+    """64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _check(file: Path, weights: PublishedWeights) -> None:
+    found = file_sha256(file)
+    if found != weights.sha256:
+        raise ValueError(
+            f"{file} is not {weights.file} as published: its sha256 is {found}, expected {weights.sha256}. "
+            "It was cut short or changed, or git left a pointer in its place; nothing in it was read"
+        )
+
+
+def _download(weights: PublishedWeights, target: Path) -> None:
+    """Tries each URL; a file appears under its name only whole and checked."""
+    failures = []
+    for url in weights.urls:
+        with tempfile.NamedTemporaryFile(dir=target.parent, suffix=".part", delete=False) as partial:
+            try:
+                with urllib.request.urlopen(url, timeout=_TIMEOUT) as response:
+                    shutil.copyfileobj(response, partial)
+                partial.close()
+                _check(Path(partial.name), weights)
+                Path(partial.name).replace(target)
+                return
+            except (OSError, ValueError) as error:  # no network, no such page, another file
+                failures.append(f"{url}: {error}")
+            finally:
+                Path(partial.name).unlink(missing_ok=True)
+    raise FileNotFoundError(
+        f"could not fetch {weights.file} ({'; '.join(failures)}). Without network, put the file at {target}"
+    )
+
+
+PathManager.register_handler(LCRNetPathHandler(), allow_override=True)

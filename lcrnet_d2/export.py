@@ -1,0 +1,198 @@
+"""A trained model as ONNX: image in, pose proposals out. Their integration (Sec. 3.5) stays outside the graph.
+
+Shapes: P pose proposals, J joints. onnx and onnxruntime (extra `export`) are imported where they are used.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from torch import Tensor, nn
+from torch.onnx.operators import shape_as_tensor
+
+from .structures import SKELETONS, centre_poses
+from .structures.whole_files import whole_file
+
+__all__ = ["OUTPUTS", "Differences", "ProposalNetwork", "export_onnx", "largest_differences", "run_onnx"]
+
+#: Outputs of the graph, in this order.
+OUTPUTS = ("scores", "poses_2d", "poses_3d", "classes", "confidences")
+_OPSET = 16  # the first with aligned RoIAlign
+
+
+class ProposalNetwork(nn.Module):
+    """A model without its integration, in operations that ONNX has."""
+
+    model: Any  # a GeneralizedRCNN, whose parts nn.Module's types do not know
+
+    def __init__(self, model: nn.Module) -> None:
+        """
+        Args:
+            model: a GeneralizedRCNN with LCRNetROIHeads.
+
+        Raises:
+            RuntimeError: the model has no anchor poses.
+        """
+        super().__init__()
+        self.model = model.eval()
+        self.model.roi_heads.box_predictor.check_anchor_poses()
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """
+        Args:
+            image: (3, H, W) float, 0 to 255, channels as INPUT.FORMAT says, already resized.
+
+        Returns:
+            scores (P,), poses_2d (P, J, 2) px of `image`, poses_3d (P, J, 3) m around the body centre, classes (P,)
+            int64, confidences (P,) probability that the region is a person.
+        """
+        heads = self.model.roi_heads
+        images = self.model.preprocess_image([{"image": image}])
+        features = self.model.backbone(images.tensor)
+        regions = self.model.proposal_generator(images, features)[0][0].proposal_boxes
+        pooled = heads.box_pooler([features[name] for name in heads.in_features], [regions])
+        outputs = heads.box_predictor
+        logits, hidden = outputs(heads.box_head(pooled))
+        probabilities = logits.softmax(1)
+        scores, pairs = _select(probabilities[:, :-1].flatten(), outputs.min_score, outputs.min_proposals)
+        boxes = torch.div(pairs, outputs.num_classes, rounding_mode="floor")
+        classes = pairs - boxes * outputs.num_classes
+        # Every class of every region: the selection by class that inference makes has no counterpart in ONNX.
+        deltas = outputs.pose_pred(hidden).reshape(-1, outputs.num_joints, 5)[pairs]
+        poses_2d, poses_3d = outputs.pose_transform.apply_deltas(
+            regions.tensor[boxes], outputs.anchor_poses_2d[classes], outputs.anchor_poses_3d[classes], deltas
+        )
+        return scores, poses_2d, centre_poses(poses_3d, heads.skeleton), classes, 1 - probabilities[boxes, -1]
+
+
+def _select(scores: Tensor, min_score: float, min_count: int) -> tuple[Tensor, Tensor]:
+    """As `select_pose_proposals`; how many stays a number of the graph."""
+    at_least = shape_as_tensor(scores)[0].clamp(max=min_count)
+    count = torch.maximum((scores >= min_score).sum(), at_least.to(scores.device))
+    pairs = scores.topk(count).indices.sort().values  # pyright: ignore[reportArgumentType]  a number while tracing
+    return scores[pairs], pairs
+
+
+def export_onnx(model: nn.Module, cfg: CfgNode, path: str | Path) -> None:
+    """Writes the graph, for images of any size, with what a user of it must know as metadata "lcrnet" (JSON).
+
+    Args:
+        model: of `cfg`, with weights, on the CPU.
+
+    Raises:
+        RuntimeError: the model has no anchor poses.
+    """
+    import onnx
+
+    network = ProposalNetwork(model)
+    size = cfg.INPUT.MIN_SIZE_TEST
+    example = 255 * torch.rand(3, size, size + size // 3 + 1)  # neither side is special
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    memory = io.BytesIO()
+    proposals = {0: "proposals"}
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracer's, of Detectron2's checks that are constant here
+        torch.onnx.export(
+            network,
+            (example,),
+            memory,  # pyright: ignore[reportArgumentType]  files are taken where dynamo is False
+            opset_version=_OPSET,
+            dynamo=False,
+            input_names=["image"],
+            output_names=list(OUTPUTS),
+            dynamic_axes={"image": {1: "height", 2: "width"}, **dict.fromkeys(OUTPUTS, proposals)},
+        )
+    graph = onnx.load_model_from_string(memory.getvalue())
+    graph.metadata_props.add(key="lcrnet", value=json.dumps(_metadata(cfg)))
+    onnx.checker.check_model(graph)
+    with whole_file(target) as file:
+        file.write(graph.SerializeToString())
+
+
+def _metadata(cfg: CfgNode) -> dict[str, Any]:
+    """What the pixels must be, what the numbers mean, and the rules of integration."""
+    lcrnet = cfg.MODEL.LCRNET
+    skeleton = SKELETONS[lcrnet.SKELETON]
+    rules = lcrnet.INTEGRATION
+    return {
+        "version": 1,
+        "image": {
+            "channels": cfg.INPUT.FORMAT,
+            "range": [0, 255],
+            "shorter_side": cfg.INPUT.MIN_SIZE_TEST,
+            "longer_side_at_most": cfg.INPUT.MAX_SIZE_TEST,
+        },
+        "joint_names": list(skeleton.joints),
+        "units": {"poses_2d": "px of the given image", "poses_3d": "m"},
+        "axes": "x right, y down, z away from the camera",
+        "origin": "body centre",
+        "num_anchor_poses": lcrnet.NUM_ANCHOR_POSES,
+        "integration": {
+            "iou_threshold": rules.IOU_THRESH,
+            "t_3d": rules.T_3D,
+            "all_modes": rules.ALL_MODES,
+            "clip_boxes": rules.CLIP_BOXES,
+            "last_pixel_boxes": lcrnet.LAST_PIXEL_BOXES,
+            "min_seed_score": rules.MIN_SEED_SCORE,
+            "min_mode_score": rules.MIN_MODE_SCORE,
+            "lower_body_weight": rules.LOWER_BODY_WEIGHT,
+            "lower_body_joints": skeleton.lower_limbs,
+            "score_threshold": rules.SCORE_THRESH_PPI,
+        },
+    }
+
+
+def run_onnx(session: Any, image: Tensor) -> dict[str, np.ndarray]:
+    """The outputs of a graph by name; session: an onnxruntime.InferenceSession, image: as `ProposalNetwork.forward`."""
+    return dict(zip(OUTPUTS, session.run(list(OUTPUTS), {"image": image.float().numpy()}), strict=True))
+
+
+class Differences(NamedTuple):
+    """The largest distances between the proposals of two networks: score, px / image's longer side, and m."""
+
+    scores: float
+    poses_2d: float
+    poses_3d: float
+
+
+def largest_differences(a: dict[str, np.ndarray], b: dict[str, np.ndarray], image_side: int) -> Differences:
+    """Compares two sets of proposals of one image, each proposal with the nearest of its class in the other set.
+
+    Not one by one: rounding may swap two equal scores, and which proposal is the last to be selected; those whose score
+    is within 1 % of the lowest are left out.
+
+    Args:
+        a, b: by the names of `OUTPUTS`.
+
+    Returns:
+        infinity where a proposal has none of its class in the other set, or there is nothing to compare.
+    """
+    worst = [_one_way(x, y, image_side) for x, y in ((a, b), (b, a))]
+    return Differences(*(max(pair) for pair in zip(*worst, strict=True)))
+
+
+def _one_way(
+    proposals: dict[str, np.ndarray], others: dict[str, np.ndarray], image_side: int
+) -> tuple[float, float, float]:
+    worst = [0.0, 0.0, 0.0]
+    counted = (proposals["scores"] > 1.01 * proposals["scores"].min(initial=np.inf)).nonzero()[0]
+    if not len(counted):
+        return (np.inf, np.inf, np.inf)
+    for index in counted:
+        same = others["classes"] == proposals["classes"][index]
+        if not same.any():
+            return (np.inf, np.inf, np.inf)
+        scores = np.abs(others["scores"][same] - proposals["scores"][index])
+        in_2d = np.abs(others["poses_2d"][same] - proposals["poses_2d"][index]).max((1, 2)) / image_side
+        in_3d = np.abs(others["poses_3d"][same] - proposals["poses_3d"][index]).max((1, 2))
+        nearest = (scores + in_2d + in_3d).argmin()
+        worst = [max(w, float(d[nearest])) for w, d in zip(worst, (scores, in_2d, in_3d), strict=True)]
+    return (worst[0], worst[1], worst[2])

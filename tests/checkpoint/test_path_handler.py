@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import hashlib
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+from detectron2.utils.file_io import PathManager
+from torch import nn
+
+from lcrnet_d2.checkpoint import LCRNetCheckpointer, catalogue
+from lcrnet_d2.checkpoint.catalogue import CATALOGUE, PublishedWeights
+from lcrnet_d2.checkpoint.path_handler import file_sha256, published_file
+
+
+@pytest.fixture
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty package folder, an empty cache and an empty catalogue; returns a folder to publish from."""
+    for folder in ("package", "cache", "web"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.setattr(catalogue, "WEIGHTS_FOLDER", tmp_path / "package")
+    monkeypatch.setenv("FVCORE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(catalogue, "CATALOGUE", {})
+    return tmp_path
+
+
+def publish(file: Path, **more: object) -> PublishedWeights:
+    """An entry for a file that is there; with `more`, its other fields."""
+    fields = {"file": file.name, "config": "x.yaml", "sha256": file_sha256(file), "licence": "CC0-1.0"}
+    weights = PublishedWeights(**{**fields, **more})
+    catalogue.CATALOGUE["tiny"] = weights
+    return weights
+
+
+def write_layer(path: Path, value: float) -> Path:
+    torch.save({"model": {"weight": torch.full((1, 1), value).half(), "bias": torch.zeros(1).half()}}, path)
+    return path
+
+
+def test_sha256_of_abc(tmp_path: Path) -> None:
+    """The example of FIPS 180-2, B.1."""
+    (tmp_path / "abc").write_bytes(b"abc")
+    assert file_sha256(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_weights_in_the_package_load_in_full_precision_and_name_their_licence(
+    folders: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(write_layer(folders / "package" / "tiny.pth", 3.5), licence="CC BY 4.0, trained on nothing")
+    layer = nn.Linear(1, 1)
+    with caplog.at_level(logging.INFO, "lcrnet_d2"):
+        LCRNetCheckpointer(layer).load("lcrnet://tiny")
+    assert layer.weight.item() == 3.5 and layer.weight.dtype == torch.float32
+    assert "CC BY 4.0, trained on nothing" in caplog.text
+    assert not list((folders / "cache").iterdir())
+
+
+def test_weights_from_a_url_are_fetched_once(folders: Path) -> None:
+    source = write_layer(folders / "web" / "tiny.pth", 1.0)
+    weights = publish(source, urls=((folders / "web" / "absent.pth").as_uri(), source.as_uri()))
+    first = published_file(weights)
+    source.unlink()
+    assert published_file(weights) == first and first.is_relative_to(folders / "cache")
+    assert not list(first.parent.glob("*.part"))
+
+
+def test_a_damaged_file_in_the_cache_is_fetched_again(folders: Path) -> None:
+    source = write_layer(folders / "web" / "tiny.pth", 1.0)
+    weights = publish(source, urls=(source.as_uri(),))
+    published_file(weights).write_bytes(b"half a download")
+    assert file_sha256(published_file(weights)) == weights.sha256
+
+
+class Exploding:
+    def __reduce__(self) -> tuple:
+        return (pytest.fail, ("the file was read",))
+
+
+def test_another_sha256_is_an_error_before_anything_is_read(folders: Path) -> None:
+    import pickle
+
+    file = folders / "package" / "tiny.pth"
+    file.write_bytes(pickle.dumps(Exploding()))
+    publish(file, sha256=hashlib.sha256(b"what was published").hexdigest())
+    with pytest.raises(ValueError, match=r"tiny\.pth as published: its sha256 is .*nothing in it was read"):
+        LCRNetCheckpointer(nn.Linear(1, 1)).load("lcrnet://tiny")
+
+
+def test_a_wrong_download_is_an_error_and_leaves_nothing(folders: Path) -> None:
+    source = write_layer(folders / "web" / "tiny.pth", 1.0)
+    weights = publish(source, sha256="0" * 64, urls=(source.as_uri(),))
+    with pytest.raises(FileNotFoundError, match=r"could not fetch tiny\.pth .*sha256.*put the file at"):
+        published_file(weights)
+    assert [p.suffix for p in (folders / "cache" / "lcrnet").iterdir()] in ([], [".lock"])
+
+
+def test_no_network_says_where_to_put_the_file(folders: Path) -> None:
+    source = write_layer(folders / "web" / "tiny.pth", 1.0)
+    weights = publish(source, urls=("http://127.0.0.1:9/tiny.pth",))  # nobody listens on the discard port
+    with pytest.raises(FileNotFoundError, match=r"127\.0\.0\.1:9/tiny\.pth: .*refused.*Without network, put") as caught:
+        published_file(weights)
+    place = Path(str(caught.value).rsplit(" at ", 1)[1])
+    place.write_bytes(source.read_bytes())
+    assert published_file(weights) == place
+
+
+def test_neither_file_nor_url(folders: Path) -> None:
+    publish(write_layer(folders / "web" / "tiny.pth", 1.0))
+    with pytest.raises(FileNotFoundError, match=r"it has no URL"):
+        PathManager.get_local_path("lcrnet://tiny")
+
+
+def test_unknown_names_list_the_known_ones(folders: Path) -> None:
+    with pytest.raises(ValueError, match="'large'; known: none yet"):
+        PathManager.get_local_path("lcrnet://large")
+    publish(write_layer(folders / "package" / "tiny.pth", 1.0))
+    with pytest.raises(ValueError, match="'large'; known: tiny"):
+        LCRNetCheckpointer(nn.Linear(1, 1)).load("lcrnet://large")
+    assert PathManager.isfile("lcrnet://tiny") and not PathManager.exists("lcrnet://large")
+
+
+def test_paths_are_readable_and_not_writable(folders: Path) -> None:
+    file = write_layer(folders / "package" / "tiny.pth", 1.0)
+    publish(file)
+    with PathManager.open("lcrnet://tiny", "rb") as opened:
+        assert opened.read() == file.read_bytes()
+    with pytest.raises(OSError, match="cannot be written"):
+        PathManager.open("lcrnet://tiny", "wb")
+
+
+@pytest.mark.parametrize("change", [{"file": "../x.pth"}, {"sha256": "ABC"}, {"sha256": ""}], ids=str)
+def test_entries_are_checked(change: dict) -> None:
+    fields = {"file": "x.pth", "config": "x.yaml", "sha256": "0" * 64, "licence": "CC0-1.0"}
+    with pytest.raises(ValueError, match=r"plain file name|64 hexadecimal digits"):
+        PublishedWeights(**{**fields, **change})
+
+
+def test_what_the_package_ships_is_what_the_catalogue_says() -> None:
+    """Every published file without a URL is in the package, whole, and no file is there without an entry."""
+    for weights in CATALOGUE.values():
+        if not weights.urls:
+            assert file_sha256(catalogue.WEIGHTS_FOLDER / weights.file) == weights.sha256
+    shipped = {path.name for path in catalogue.WEIGHTS_FOLDER.glob("*.pth")}
+    assert shipped <= {weights.file for weights in CATALOGUE.values()}

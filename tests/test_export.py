@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import transforms as T
+from detectron2.modeling import build_model
+from PIL import Image
+from tests_support import random_poses, seen_at
+from torch import nn
+
+from lcrnet_d2.config import load_config
+from lcrnet_d2.export import OUTPUTS, ProposalNetwork, export_onnx, largest_differences, run_onnx
+from lcrnet_d2.modeling import integrate_pose_proposals
+from lcrnet_d2.structures import BODY13, AnchorPoses
+
+onnxruntime = pytest.importorskip("onnxruntime", reason="pip install onnx onnxruntime")
+pytest.importorskip("onnx")
+run_onnx_example = pytest.importorskip("run_onnx")
+
+TOOLS = Path(__file__).parents[1] / "tools"
+CONFIG = "quick_schedules/lcrnet_lite0_demo.yaml"
+OPTS = ["MODEL.LCRNET.NUM_ANCHOR_POSES", 4, "MODEL.LCRNET.UPPER_BODY", True, "MODEL.FPN.OUT_CHANNELS", 8]
+OPTS += ["MODEL.ROI_BOX_HEAD.FC_DIM", 8, "INPUT.MIN_SIZE_TEST", 64, "INPUT.MAX_SIZE_TEST", 96]
+OPTS += [
+    "MODEL.WEIGHTS",
+    "",
+    "MODEL.DEVICE",
+    "cpu",
+    "MODEL.RPN.POST_NMS_TOPK_TEST",
+    60,
+    "TEST.DETECTIONS_PER_IMAGE",
+    1000,
+]
+
+
+def spread_out(model: nn.Module, anchors: AnchorPoses) -> nn.Module:
+    """Random weights whose scores and boxes differ by more than rounding."""
+    torch.manual_seed(0)
+    model.roi_heads.box_predictor.set_anchor_poses(anchors)
+    rpn = model.proposal_generator.rpn_head
+    for layer, std in ((rpn.conv, 0.1), (rpn.objectness_logits, 0.3), (rpn.anchor_deltas, 0.02)):
+        nn.init.normal_(layer.weight, std=std)
+    nn.init.normal_(model.roi_heads.box_predictor.cls_score.weight, std=1.0)
+    nn.init.normal_(model.roi_heads.box_predictor.pose_pred.weight, std=0.1)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory, anchors: AnchorPoses) -> tuple[nn.Module, CfgNode, Path]:
+    cfg = load_config(CONFIG, OPTS)
+    model = spread_out(build_model(cfg), anchors)
+    path = tmp_path_factory.mktemp("exported") / "tiny.onnx"
+    export_onnx(model, cfg, path)
+    return model, cfg, path
+
+
+def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def proposals_of(network: ProposalNetwork, image: torch.Tensor) -> dict[str, np.ndarray]:
+    with torch.no_grad():
+        return {name: value.numpy() for name, value in zip(OUTPUTS, network(image), strict=True)}
+
+
+@pytest.mark.parametrize("size", [(64, 80), (96, 64), (63, 97)], ids=str)
+def test_onnxruntime_gives_what_torch_gives_at_any_size(
+    size: tuple[int, int], exported: tuple[nn.Module, CfgNode, Path]
+) -> None:
+    model, _, path = exported
+    image = torch.from_numpy(picture(*size)).permute(2, 0, 1).float()
+    expected = proposals_of(ProposalNetwork(model), image)
+    found = run_onnx(onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]), image)
+    assert len(expected["scores"]) > 100 and expected["scores"].max() > 0.3
+    differences = largest_differences(expected, found, max(size))
+    assert differences.scores < 1e-4 and differences.poses_2d < 1e-4 and differences.poses_3d < 1e-4
+
+
+@torch.no_grad()
+def test_the_networks_proposals_are_those_of_inference(exported: tuple[nn.Module, CfgNode, Path]) -> None:
+    """The two select and regress in different ways."""
+    model, _, _ = exported
+    image = torch.from_numpy(picture(64, 96)).permute(2, 0, 1)
+    proposals = proposals_of(ProposalNetwork(model), image.float())
+    seen = []
+    integration, model.roi_heads.integration = model.roi_heads.integration, lambda p, *rest: seen.append(p) or 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        model([{"image": image, "height": 64, "width": 96}])
+    model.roi_heads.integration = integration
+    for name, value in proposals.items():
+        torch.testing.assert_close(torch.from_numpy(value), getattr(seen[0], name), rtol=1e-4, atol=1e-4)
+
+
+def test_differences_are_found_and_order_is_none(exported: tuple[nn.Module, CfgNode, Path]) -> None:
+    model, _, _ = exported
+    a = proposals_of(ProposalNetwork(model), torch.from_numpy(picture(64, 96)).permute(2, 0, 1).float())
+    shuffled = {name: value[::-1].copy() for name, value in a.items()}
+    assert largest_differences(a, shuffled, 96) == (0, 0, 0)
+    best = int(a["scores"].argmax())
+    for name, change, index in (("scores", 0.01, 0), ("poses_2d", 9.6, 1), ("poses_3d", 0.02, 2)):
+        moved = {**a, name: a[name].copy()}
+        moved[name][best] += change
+        expected = change / 96 if name == "poses_2d" else change
+        assert largest_differences(a, moved, 96)[index] == pytest.approx(expected, rel=1e-3)
+    others = {**a, "classes": a["classes"] + 100}
+    assert largest_differences(a, others, 96).scores == np.inf
+    nobody = {name: value[:0] for name, value in a.items()}
+    assert largest_differences(nobody, nobody, 96).scores == np.inf
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("all_modes", [False, True])
+@pytest.mark.parametrize("last_pixel_boxes", [False, True])
+def test_the_examples_integration_is_the_packages(seed: int, all_modes: bool, last_pixel_boxes: bool) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    poses_3d = random_poses(60, seed)
+    places = torch.randint(0, 3, (60,), generator=generator)
+    poses_2d = torch.stack([seen_at(p[None], 40 + 50 * k, 60, 30)[0] for p, k in zip(poses_3d, places, strict=True)])
+    scores = torch.rand(60, generator=generator) ** 3
+    upper_body = torch.rand(60, generator=generator) < 0.3
+    rules = {"iou_threshold": 0.4, "t_3d": 0.2, "all_modes": all_modes, "min_seed_score": 0.05}
+    rules |= {"min_mode_score": 0.002, "lower_body_weight": 0.1, "last_pixel_boxes": last_pixel_boxes}
+    expected = integrate_pose_proposals(scores, poses_2d, poses_3d, (110, 150), upper_body, BODY13.lower_limbs, **rules)
+    arrays = {"scores": scores.numpy(), "poses_2d": poses_2d.numpy(), "poses_3d": poses_3d.numpy()}
+    people = run_onnx_example.integrate(
+        arrays, upper_body.numpy(), (150, 110), **rules,
+        clip_boxes=True, lower_body_joints=BODY13.lower_limbs, score_threshold=0.0,
+    )  # fmt: skip
+    assert len(people) == len(expected.scores) > 2
+    for person, score, pose_2d, pose_3d, seed_index in zip(
+        people, expected.scores, expected.poses_2d, expected.poses_3d, expected.seeds, strict=True
+    ):
+        assert person[0] == pytest.approx(score.item(), rel=1e-5) and person[3] == seed_index
+        np.testing.assert_allclose(person[1], pose_2d, atol=1e-3)
+        np.testing.assert_allclose(person[2], pose_3d, atol=1e-5)
+
+
+def run_without(blocked: tuple[str, ...], folder: Path, *args: object) -> subprocess.CompletedProcess:
+    for name in blocked:
+        (folder / name).mkdir(exist_ok=True)
+        (folder / name / "__init__.py").write_text(f"raise ImportError('{name} is not here')")
+    return subprocess.run(
+        [sys.executable, TOOLS / "run_onnx.py", *map(str, args)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_example_needs_neither_detectron2_nor_torch(
+    exported: tuple[nn.Module, CfgNode, Path], tmp_path: Path
+) -> None:
+    """It finds the people the model finds, in the picture's own pixels; a broken picture is reported and skipped."""
+    model, cfg, path = exported
+    image = picture(120, 150, seed=1)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    out = run_without(("detectron2", "torch", "torchvision", "lcrnet_d2"), tmp_path, path, "b.png", "a.png")
+    assert out.returncode == 1 and out.stderr.startswith("b.png: ") and out.stderr.count("\n") == 1
+    printed = json.loads(out.stdout)
+    assert printed["joint_names"] == list(BODY13.joints) and printed["units"]["pose_3d"] == "m"
+    (entry,) = printed["images"]
+
+    given = image if cfg.INPUT.FORMAT == "RGB" else image[:, :, ::-1]
+    small = T.ResizeShortestEdge(64, 96).get_transform(given).apply_image(given)
+    tensor = torch.from_numpy(np.ascontiguousarray(small.transpose(2, 0, 1)))
+    with torch.no_grad():
+        people = model([{"image": tensor, "height": 120, "width": 150}])[0]["instances"]
+    people = people[people.scores >= cfg.MODEL.LCRNET.INTEGRATION.SCORE_THRESH_PPI]
+    assert len(entry["people"]) == len(people) > 0
+    for person, score, keypoints, pose_3d in zip(
+        entry["people"], people.scores, people.pred_keypoints, people.pred_poses_3d, strict=True
+    ):
+        assert person["score"] == pytest.approx(score.item(), rel=1e-3)
+        np.testing.assert_allclose(person["keypoints_2d"], keypoints[:, :2] - 0.5, atol=0.05)
+        np.testing.assert_allclose(person["pose_3d"], pose_3d, atol=1e-3)

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from detectron2.modeling import build_model
+
+from lcrnet_d2 import model_zoo
+from lcrnet_d2.checkpoint import catalogue
+from lcrnet_d2.checkpoint.catalogue import CATALOGUE, PublishedWeights
+from lcrnet_d2.checkpoint.path_handler import file_sha256
+from lcrnet_d2.checkpoint.small_checkpoint import small_model, write_model
+from lcrnet_d2.config import CONFIGS, load_config
+from lcrnet_d2.structures import AnchorPoses
+
+CONFIG = "quick_schedules/lcrnet_lite0_demo.yaml"
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with random weights for CONFIG, in half precision."""
+    cfg = load_config(CONFIG, ["MODEL.DEVICE", "cpu"])
+    model = build_model(cfg)
+    outputs = model.roi_heads.box_predictor
+    outputs.anchor_poses_2d.uniform_()
+    outputs.anchor_poses_3d.normal_()
+    folder = tmp_path_factory.mktemp("weights")
+    write_model(small_model(model.state_dict()), folder / "tiny.pth")
+    return folder
+
+
+@pytest.fixture
+def tiny(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(catalogue, "WEIGHTS_FOLDER", shipped)
+    weights = PublishedWeights("tiny.pth", CONFIG, file_sha256(shipped / "tiny.pth"), "CC0-1.0")
+    monkeypatch.setitem(CATALOGUE, "tiny", weights)
+    return "tiny"
+
+
+def test_a_name_gives_config_url_and_model(tiny: str, shipped: Path) -> None:
+    assert tiny in model_zoo.names()
+    assert model_zoo.get_checkpoint_url(tiny) == "lcrnet://tiny"
+    cfg = model_zoo.get_config(tiny)
+    assert cfg.MODEL.WEIGHTS == "lcrnet://tiny" and cfg.MODEL.LCRNET.NUM_ANCHOR_POSES == 16
+    model = model_zoo.get(tiny, device="cpu")
+    assert model.training
+    theirs = torch.load(shipped / "tiny.pth")["model"]
+    mine = model.state_dict()
+    assert theirs["roi_heads.box_head.fc1.weight"].dtype == torch.float16
+    for name, value in theirs.items():
+        assert mine[name].dtype == (torch.float32 if value.is_floating_point() else value.dtype)
+        assert torch.equal(mine[name], value.to(mine[name].dtype)), name
+
+
+def test_without_training_the_config_keeps_its_own_weights(tiny: str) -> None:
+    assert model_zoo.get_config(tiny, trained=False) == load_config(CONFIG)
+    assert model_zoo.get_config("H36M/P1_VGG16.yaml", trained=False) == load_config("H36M/P1_VGG16.yaml")
+
+
+def test_unknown_names(tiny: str) -> None:
+    for wrong in (model_zoo.get_config, model_zoo.get_checkpoint_url, model_zoo.get):
+        with pytest.raises(ValueError, match=r"'H36M/P1_VGG16.yaml'; known: .*tiny"):
+            wrong("H36M/P1_VGG16.yaml")
+    with pytest.raises(FileNotFoundError, match="nobody"):
+        model_zoo.get_config("nobody", trained=False)
+
+
+@pytest.mark.parametrize("name", model_zoo.names())
+def test_every_published_model_is_whole(name: str) -> None:
+    weights = CATALOGUE[name]
+    assert (CONFIGS / weights.config).is_file()
+    if (catalogue.WEIGHTS_FOLDER / weights.file).is_file():
+        model_zoo.get(name, device="cpu").roi_heads.box_predictor.check_anchor_poses()
+
+
+def test_anchor_poses_of_a_small_checkpoint_are_those_of_the_file(anchors: AnchorPoses) -> None:
+    opts = ["MODEL.LCRNET.NUM_ANCHOR_POSES", 4, "MODEL.LCRNET.UPPER_BODY", True]
+    model = build_model(load_config(CONFIG, opts))
+    model.roi_heads.box_predictor.set_anchor_poses(anchors)
+    model.load_state_dict(small_model(model.state_dict()))
+    model.roi_heads.box_predictor.check_anchor_poses(anchors)

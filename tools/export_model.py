@@ -1,0 +1,109 @@
+#!/usr/bin/env python
+"""Writes a trained model as ONNX (image in, pose proposals out) and checks it against the model with onnxruntime.
+
+The largest differences and the tolerances are printed; exit code 1 if one is missed. Needs the extra `export`:
+pip install onnx onnxruntime. tools/run_onnx.py runs the file without Detectron2 and without torch.
+
+examples:
+  tools/export_model.py --config-file configs/quick_schedules/lcrnet_lite0_demo.yaml --output model.onnx \\
+      --opts MODEL.WEIGHTS output/demo/training/model_final.pth
+  tools/export_model.py --config-file ... --output model.onnx --check photos/a.jpg photos/b.jpg --opts ...
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import transforms as T
+from detectron2.modeling import build_model
+
+from lcrnet_d2.checkpoint import LCRNetCheckpointer
+from lcrnet_d2.config import load_config
+from lcrnet_d2.data import ImageFileError, read_image
+from lcrnet_d2.export import OUTPUTS, Differences, ProposalNetwork, export_onnx, largest_differences, run_onnx
+
+#: Half a thousandth of a score, 1/1000 of the image's longer side, 1 mm.
+TOLERANCES = Differences(5e-4, 1e-3, 1e-3)
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_arguments(argv)
+    check_installed()
+    try:
+        cfg = load_config(args.config_file, [*args.opts, "MODEL.DEVICE", "cpu"])
+        images = [resized(read_image(file, cfg.INPUT.FORMAT), cfg) for file in args.check]
+        model = build_model(cfg)
+        LCRNetCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+        export_onnx(model, cfg, args.output)
+    except (OSError, ValueError, KeyError, RuntimeError, ImageFileError) as error:
+        raise SystemExit(f"not exported: {error}") from error
+    print(f"{args.output}: {args.output.stat().st_size / 1e6:.1f} MB")
+    if not parity(ProposalNetwork(model), args.output, images or made_up_images(cfg)):
+        raise SystemExit(1)
+
+
+def parity(network: ProposalNetwork, path: Path, images: list[torch.Tensor]) -> bool:
+    """Prints how far onnxruntime is from torch on each image; True where all are within TOLERANCES."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    score, in_2d, in_3d = TOLERANCES
+    print(f"largest difference allowed: score {score:g}, 2D {in_2d:g} of the longer side, 3D {in_3d:g} m")
+    passed = True
+    for image in images:
+        with torch.no_grad():
+            expected = {k: v.numpy() for k, v in zip(OUTPUTS, network(image), strict=True)}
+        found = run_onnx(session, image)
+        height, width = image.shape[1:]
+        differences = largest_differences(expected, found, max(height, width))
+        passed &= all(d <= t for d, t in zip(differences, TOLERANCES, strict=True))
+        print(
+            f"{width} x {height}: {len(expected['scores'])} proposals, onnxruntime {len(found['scores'])}; score "
+            f"{differences.scores:.1e}, 2D {differences.poses_2d:.1e}, 3D {differences.poses_3d:.1e} m"
+        )
+    print("parity: passed" if passed else "parity: MISSED")
+    return passed
+
+
+def made_up_images(cfg: CfgNode) -> list[torch.Tensor]:
+    """Smooth random pictures of two sizes, neither that of the export."""
+    generator = torch.Generator().manual_seed(0)
+    side = cfg.INPUT.MIN_SIZE_TEST
+    sizes = (side, min(side * 5 // 4, cfg.INPUT.MAX_SIZE_TEST)), (min(side * 3 // 2, cfg.INPUT.MAX_SIZE_TEST), side)
+    coarse = [torch.rand(1, 3, 12, 12, generator=generator) for _ in sizes]
+    return [
+        255 * torch.nn.functional.interpolate(image, size, mode="bilinear")[0]
+        for image, size in zip(coarse, sizes, strict=True)
+    ]
+
+
+def resized(image: np.ndarray, cfg: CfgNode) -> torch.Tensor:
+    """(3, H, W) float, as detection would see the picture."""
+    resize = T.ResizeShortestEdge(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST)
+    small = resize.get_transform(image).apply_image(image)
+    return torch.from_numpy(np.ascontiguousarray(small.transpose(2, 0, 1))).float()
+
+
+def check_installed() -> None:
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+    except ImportError as error:
+        raise SystemExit(f"{error}: pip install onnx onnxruntime") from error
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config-file", required=True, help="YAML, or its name below configs/")
+    parser.add_argument("--output", type=Path, required=True, help=".onnx to write")
+    parser.add_argument("--check", nargs="+", default=[], help="photos for the parity check (default: random pictures)")
+    parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], help="config KEY VALUE pairs")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+#!/usr/bin/env python
+"""Everyone's 2D and 3D pose in pictures with an exported model: onnxruntime, numpy and pillow, nothing else.
+
+Copy this file to wherever the model goes. It prints JSON: joints, units and axes named, one entry per picture.
+
+example:
+  tools/run_onnx.py model.onnx photos/a.jpg photos/b.jpg > poses.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from PIL import Image, ImageOps
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", help=".onnx of tools/export_model.py")
+    parser.add_argument("images", nargs="+")
+    args = parser.parse_args()
+    session = onnxruntime.InferenceSession(args.model, providers=["CPUExecutionProvider"])
+    about = json.loads(session.get_modelmeta().custom_metadata_map["lcrnet"])
+    out = {key: about[key] for key in ("version", "joint_names", "axes", "origin")}
+    out["units"] = {"keypoints_2d": "px", "pose_3d": "m"}
+    out["images"] = []
+    failed = False
+    for file in args.images:
+        try:
+            image = read_rgb(file)
+        except OSError as error:  # a broken picture is reported and skipped
+            print(f"{file}: {error}", file=sys.stderr)
+            failed = True
+            continue
+        people = find_people(session, about, image)
+        out["images"].append({"file_name": file, "width": image.width, "height": image.height, "people": people})
+    print(json.dumps(out, indent=1))
+    sys.exit(failed)
+
+
+def read_rgb(file: str) -> Image.Image:
+    """An 8-bit RGB picture, turned as its EXIF data says."""
+    return ImageOps.exif_transpose(Image.open(file)).convert("RGB")
+
+
+def find_people(session: onnxruntime.InferenceSession, about: dict[str, Any], image: Image.Image) -> list[dict]:
+    """People, best score first; keypoints are pixel indices of `image` (the centre of the first pixel is 0, 0)."""
+    wanted = about["image"]
+    scale = wanted["shorter_side"] / min(image.size)
+    scale = min(scale, wanted["longer_side_at_most"] / max(image.size))
+    size = tuple(int(side * scale + 0.5) for side in image.size)
+    pixels = np.asarray(image.resize(size, Image.Resampling.BILINEAR))
+    if wanted["channels"] == "BGR":
+        pixels = pixels[:, :, ::-1]
+    names = ("scores", "poses_2d", "poses_3d", "classes", "confidences")
+    found = session.run(names, {"image": np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32)})
+    proposals = dict(zip(names, found, strict=True))
+    upper_body = proposals["classes"] >= about["num_anchor_poses"]
+    rules = about["integration"]
+    people = []
+    for score, pose_2d, pose_3d, seed in integrate(proposals, upper_body, size, **rules):
+        points = pose_2d * (np.array(image.size) / size)
+        inside = ((points >= 0) & (points < image.size)).all(1)
+        people.append(
+            {
+                "score": float(score),
+                "confidence": float(proposals["confidences"][seed]),
+                "keypoints_2d": (points - 0.5).round(3).tolist(),
+                "pose_3d": pose_3d.round(5).tolist(),
+                "in_image": inside.tolist(),
+            }
+        )
+    return people
+
+
+def integrate(
+    proposals: dict[str, np.ndarray],
+    upper_body: np.ndarray,
+    image_size: tuple[int, int],
+    *,
+    iou_threshold: float,
+    t_3d: float,
+    all_modes: bool,
+    clip_boxes: bool,
+    last_pixel_boxes: bool,
+    min_seed_score: float,
+    min_mode_score: float,
+    lower_body_weight: float,
+    lower_body_joints: list[int],
+    score_threshold: float,
+) -> list[tuple[float, np.ndarray, np.ndarray, int]]:
+    """Pose proposals integration (Sec. 3.5, Eq. 6 and 7): score, 2D, 3D and seed of each person, best first.
+
+    Args:
+        proposals: scores (P,), poses_2d (P, J, 2) px, poses_3d (P, J, 3) m.
+        upper_body: (P,) bool, of upper-body classes.
+        image_size: width and height, px.
+    """
+    scores, poses_2d, poses_3d = (proposals[name] for name in ("scores", "poses_2d", "poses_3d"))
+    boxes = np.concatenate([poses_2d.min(1), poses_2d.max(1) + last_pixel_boxes], 1)
+    if clip_boxes:
+        boxes = boxes.clip(0, [*image_size, *image_size]).astype(boxes.dtype)
+    weights = np.repeat(scores[:, None], poses_2d.shape[1], 1)
+    weights[np.ix_(upper_body, lower_body_joints)] *= lower_body_weight
+    people = []
+    left = np.argsort(-scores, kind="stable")
+    while len(left):
+        near = iou(boxes[left[0]], boxes[left]) > np.float32(iou_threshold)
+        near[0] = True
+        group, left = left[near], left[~near]
+        modes = find_modes(scores[group], poses_3d[group], t_3d, min_seed_score)
+        if not all_modes:
+            modes = [max(modes, key=lambda mode: scores[group[mode]].sum())]
+        for members in (group[mode] for mode in modes):
+            total = scores[members].sum()
+            if total > min_mode_score and total >= score_threshold:
+                w = weights[members] / weights[members].sum(0)
+                mean_2d, mean_3d = ((w[..., None] * p[members]).sum(0) for p in (poses_2d, poses_3d))
+                people.append((float(total), mean_2d, mean_3d, int(group[0])))
+    return sorted(people, key=lambda person: -person[0])
+
+
+def find_modes(scores: np.ndarray, poses_3d: np.ndarray, t_3d: float, min_seed_score: float) -> list[np.ndarray]:
+    """The modes of a group, whose proposals are in order of score; a proposal may be in several."""
+    modes: list[np.ndarray] = []
+    waiting = np.ones(len(scores), bool)
+    while waiting.any():
+        seed = int(waiting.argmax())
+        if modes and scores[seed] < min_seed_score:
+            break
+        members = np.linalg.norm(poses_3d - poses_3d[seed], axis=2).mean(1) < t_3d
+        members[seed] = True
+        waiting &= ~members
+        modes.append(members.nonzero()[0])
+    return modes
+
+
+def iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """(P,) intersection over union of a box (4,) with boxes (P, 4); 0 where there is no area."""
+    inter = np.prod(np.maximum(np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2]), 0), 1)
+    union = np.prod(box[2:] - box[:2]) + np.prod(boxes[:, 2:] - boxes[:, :2], 1) - inter
+    return np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
+
+
+if __name__ == "__main__":
+    main()
