@@ -12,17 +12,21 @@ except ImportError as error:
 from .config import add_lcrnet_config
 from .data import LCRNetDatasetMapper
 from .data.synthetic import register_synthetic_sets
+from .detected_people import DetectedPeople
 from .evaluation import PoseEvaluator
 from .modeling import LCRNetROIHeads, integrate_pose_proposals
+from .predictor import PosePredictor
 from .structures import AnchorPoses, Skeleton
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AnchorPoses",
+    "DetectedPeople",
     "LCRNetDatasetMapper",
     "LCRNetROIHeads",
     "PoseEvaluator",
+    "PosePredictor",
     "Skeleton",
     "add_lcrnet_config",
     "integrate_pose_proposals",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["DEFAULT_FOV", "PinholeCamera", "place_people"]
+__all__ = ["DEFAULT_FOV", "Camera", "OrthographicCamera", "PinholeCamera", "place_people"]
 
 #: Field of view along the longer side, degrees, of a camera nothing is known about: a 28 mm lens on 35 mm film has 65.
 DEFAULT_FOV = 60.0
@@ -40,24 +40,74 @@ class PinholeCamera:
         return points[..., :2] / z * focal + centre
 
 
-def place_people(poses_2d: Tensor, poses_3d: Tensor, camera: PinholeCamera) -> Tensor:
-    """(N, 3) m: the displacement T of each person for which poses_3d + T projects best onto poses_2d.
+@dataclass(frozen=True)
+class OrthographicCamera:
+    """px = pixels_per_metre * (x, y) + (cx, cy): sees no depth. What Fig. 7 assumes of an unknown camera."""
 
-    A joint (x, y, z) seen at u demands (u - cx) (z + T_z) = fx (x + T_x), and likewise for v: linear in T, hence a
-    closed form. What is minimised is the reprojection error times the joint's depth, so near joints count a
-    little less than in the plain reprojection error: with 8 px of noise at 3 m the two answers are 5 cm apart.
+    pixels_per_metre: float
+    cx: float
+    cy: float
+
+    def project(self, points: Tensor) -> Tensor:
+        """(..., 2) px of (..., 3) m."""
+        return points[..., :2] * self.pixels_per_metre + points.new_tensor([self.cx, self.cy])
+
+    @classmethod
+    def fitted(cls, poses_2d: Tensor, poses_3d: Tensor, image_size: tuple[int, int]) -> OrthographicCamera:
+        """The camera looking at the middle of an (H, W) image that explains best how large everyone appears.
+
+        Least squares over one scale for all people and a displacement of each.
+
+        Args:
+            poses_2d: (N, J, 2) px.
+            poses_3d: (N, J, 3) m.
+        """
+        height, width = image_size
+        flat = poses_3d[..., :2].double()
+        flat, seen = flat - flat.mean(1, keepdim=True), (poses_2d - poses_2d.mean(1, keepdim=True)).double()
+        extent = float(flat.square().nansum())
+        scale = float((flat * seen).nansum()) / extent if extent > 0 else 1.0
+        return cls(scale if scale > 0 else 1.0, width / 2, height / 2)
+
+
+Camera = PinholeCamera | OrthographicCamera
+
+
+def place_people(poses_2d: Tensor, poses_3d: Tensor, camera: Camera, weights: Tensor | None = None) -> Tensor:
+    """(N, 3) m: the displacement T of each person for which poses_3d + T projects best onto poses_2d (Fig. 7).
 
     Args:
-        poses_2d: (N, J, 2) px; joints outside the image count like any other.
+        poses_2d: (N, J, 2) px; joints outside the image are welcome. NaN where a joint is not known.
         poses_3d: (N, J, 3) m, body-centred.
+        camera: an orthographic one leaves the depth T_z at 0.
+        weights: (N, J) how much each joint counts; all the same if None.
 
     Returns:
         NaN for a person whose joints all project to one point, which no distance explains, or are not finite.
     """
-    ray = (poses_2d.double() - poses_2d.new_tensor([camera.cx, camera.cy]).double()) / poses_2d.new_tensor(
-        [camera.fx, camera.fy]
-    ).double()
-    pose = poses_3d.double()
+    known = torch.isfinite(poses_2d).all(-1) & torch.isfinite(poses_3d).all(-1)
+    weights = known.double() if weights is None else weights.double() * known
+    pose, seen = (torch.where(known[..., None], v.double(), 0.0) for v in (poses_3d, poses_2d))
+    if isinstance(camera, OrthographicCamera):
+        return _place_orthographic(seen, pose, camera, weights).to(poses_3d)
+    return _place_perspective(seen, pose, camera, weights).to(poses_3d)
+
+
+def _place_orthographic(seen: Tensor, pose: Tensor, camera: OrthographicCamera, weights: Tensor) -> Tensor:
+    """Least squares of a displacement alone: the weighted mean of what each joint asks for."""
+    asked = (seen - seen.new_tensor([camera.cx, camera.cy])) / camera.pixels_per_metre - pose[..., :2]
+    placed = (asked * weights[..., None]).sum(1) / weights.sum(1)[:, None]  # 0 / 0 = NaN: nobody knows
+    return torch.cat([placed, torch.where(placed[:, :1].isnan(), torch.nan, 0.0)], -1)
+
+
+def _place_perspective(seen: Tensor, pose: Tensor, camera: PinholeCamera, weights: Tensor) -> Tensor:
+    """A joint (x, y, z) seen at u demands (u - cx) (z + T_z) = fx (x + T_x), and likewise for v.
+
+    Linear in T, hence a closed form. What is minimised is the reprojection error times the joint's depth, so near
+    joints count a little less than in the plain reprojection error: with 8 px of noise at 3 m the two answers are
+    5 cm apart.
+    """
+    ray = (seen - seen.new_tensor([camera.cx, camera.cy])) / seen.new_tensor([camera.fx, camera.fy])
     n, j = pose.shape[:2]
     matrix = pose.new_zeros((n, 2, j, 3))
     matrix[:, 0, :, 0] = 1
@@ -65,11 +115,10 @@ def place_people(poses_2d: Tensor, poses_3d: Tensor, camera: PinholeCamera) -> T
     matrix[..., 2] = -ray.transpose(1, 2)
     right = (ray * pose[..., 2:] - pose[..., :2]).transpose(1, 2)  # (N, 2, J)
     matrix, right = matrix.flatten(1, 2), right.flatten(1)
-    normal = matrix.transpose(1, 2) @ matrix
-    finite = torch.isfinite(normal).all(-1).all(-1) & torch.isfinite(right).all(-1)
+    weighted = matrix.transpose(1, 2) * weights.repeat(1, 2)[:, None]
+    normal = weighted @ matrix
     unit = torch.eye(3, dtype=normal.dtype, device=normal.device)
-    normal = torch.where(finite[:, None, None], normal, unit)
-    solvable = finite & (torch.linalg.matrix_rank(normal, hermitian=True, rtol=1e-9) == 3)
+    solvable = torch.linalg.matrix_rank(normal, hermitian=True, rtol=1e-9) == 3
     safe = torch.where(solvable[:, None, None], normal, unit)
-    placed = torch.linalg.solve(safe, (matrix.transpose(1, 2) @ right[..., None])[..., 0])
-    return torch.where(solvable[:, None], placed, torch.nan).to(poses_3d)
+    placed = torch.linalg.solve(safe, (weighted @ right[..., None])[..., 0])
+    return torch.where(solvable[:, None], placed, torch.nan)

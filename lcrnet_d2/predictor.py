@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, Literal, overload
+
 import numpy as np
 import torch
 from detectron2.config import CfgNode
@@ -10,41 +16,162 @@ from detectron2.modeling import build_model
 from detectron2.structures import Instances
 
 from .checkpoint import LCRNetCheckpointer
+from .config import CONFIGS, load_config
+from .data import read_image
+from .detected_people import DetectedPeople
+from .structures import SKELETONS
 
-__all__ = ["PosePredictor"]
+__all__ = ["Image", "PosePredictor", "find_config"]
+
+#: A file, or (H, W, 3) uint8 pixels.
+Image = str | Path | np.ndarray
 
 
 class PosePredictor:
     """Finds everyone's 2D and 3D pose in pictures.
 
+    Images whose padded sizes agree go through the network together, others apart, so that nothing depends on
+    what else was asked for in the same call. On GPUs the network runs in half precision.
+
     Raises:
-        ValueError: weights that do not fit the config; RuntimeError: weights without anchor poses.
+        FileNotFoundError: no such config or weights; ValueError: weights that do not fit the config;
+        RuntimeError: weights without anchor poses, i.e. not of a trained LCR-Net.
     """
 
-    def __init__(self, cfg: CfgNode) -> None:
+    def __init__(
+        self,
+        config_or_name: CfgNode | str | Path,
+        weights: str | Path | None = None,
+        device: str | None = None,
+        *,
+        batch_size: int = 8,
+        half_precision: bool = True,
+    ) -> None:
+        """
+        Args:
+            config_or_name: a config, a YAML file, its name below the package's configs, or a model of
+                `lcrnet_d2.model_zoo`.
+            weights: of the network. None: the config's MODEL.WEIGHTS, or the zoo's checkpoint.
+            device: "cpu", "cuda", "cuda:1" ... None: the config's, or the CPU where it has no GPU to offer.
+            batch_size: images that go through the network together, at most.
+            half_precision: float16 where it is safe; concerns GPUs alone.
+        """
+        cfg = find_config(config_or_name)
+        if weights is not None:
+            cfg.MODEL.WEIGHTS = str(weights)
+        cfg.MODEL.DEVICE = device or _available(cfg.MODEL.DEVICE)
         self.model = build_model(cfg).eval()
         LCRNetCheckpointer(self.model).load(cfg.MODEL.WEIGHTS)
         self.model.roi_heads.box_predictor.check_anchor_poses()
-        self.resize = T.ResizeShortestEdge(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST)
-        self.image_format = cfg.INPUT.FORMAT
+        self.cfg = cfg
+        self.skeleton = SKELETONS[cfg.MODEL.LCRNET.SKELETON]
+        self.batch_size = batch_size
+        self.half_precision = half_precision and self.model.device.type == "cuda"
         integration = cfg.MODEL.LCRNET.INTEGRATION
-        self.score_threshold = integration["SCORE_THRESH_" + integration.METHOD.upper()]
+        #: People of a lower score S (Eq. 7) are not reported.
+        self.score_threshold: float = integration["SCORE_THRESH_" + integration.METHOD.upper()]
+        self._resize = T.ResizeShortestEdge(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST)
+
+    @overload
+    def __call__(self, images: Image, image_format: Literal["BGR", "RGB"] = "BGR") -> DetectedPeople: ...
+    @overload
+    def __call__(
+        self, images: Sequence[Image], image_format: Literal["BGR", "RGB"] = "BGR"
+    ) -> list[DetectedPeople]: ...
 
     @torch.no_grad()
-    def __call__(self, images: list[np.ndarray]) -> list[Instances]:
+    def __call__(
+        self, images: Image | Sequence[Image], image_format: Literal["BGR", "RGB"] = "BGR"
+    ) -> DetectedPeople | list[DetectedPeople]:
         """
         Args:
-            images: (H, W, 3) uint8 in `self.image_format`, of any sizes.
+            images: one image or several, of any sizes: files, or (H, W, 3) uint8 arrays; an array of four
+                dimensions is a batch.
+            image_format: order of the arrays' channels; "BGR" as OpenCV and Detectron2 have it. Files know theirs.
 
         Returns:
-            per image the people of at least the config's score, in its own pixels (fields: modeling/roi_heads.py,
-            `people_to_instances`).
+            per image the people of at least `score_threshold`, in its own pixels; not a list for one image.
+
+        Raises:
+            FileNotFoundError, ImageFileError: a file that is not there or cannot be read.
+            ValueError: an array of another shape or type.
         """
-        inputs = []
-        for image in images:
-            height, width = image.shape[:2]
-            small = self.resize.get_transform(image).apply_image(image)
-            tensor = torch.from_numpy(np.ascontiguousarray(small.transpose(2, 0, 1)))
-            inputs.append({"image": tensor, "height": height, "width": width})
-        people = [out["instances"].to("cpu") for out in self.model(inputs)]
-        return [found[found.scores >= self.score_threshold] for found in people]
+        if image_format not in ("BGR", "RGB"):
+            raise ValueError(f"image_format is {image_format!r}, expected 'BGR' or 'RGB'")
+        if isinstance(images, str | Path) or (isinstance(images, np.ndarray) and images.ndim == 3):
+            return self([images], image_format)[0]
+        inputs = [self._network_input(image, image_format) for image in images]
+        people: list[DetectedPeople] = [DetectedPeople.nobody(self.skeleton, (0, 0))] * len(inputs)
+        for batch in self._batches(inputs):
+            with self._precision():
+                outputs = self.model([inputs[i] for i in batch])
+            for i, output in zip(batch, outputs, strict=True):
+                people[i] = self._people(output["instances"])
+        return people
+
+    def _network_input(self, image: Image, image_format: str) -> dict[str, Any]:
+        expected = self.cfg.INPUT.FORMAT
+        if isinstance(image, str | Path):
+            pixels = read_image(image, expected)
+        else:
+            check_pixels(image)
+            pixels = image if image_format == expected else image[:, :, ::-1]
+        height, width = pixels.shape[:2]
+        pixels = np.ascontiguousarray(pixels)
+        small = self._resize.get_transform(pixels).apply_image(pixels)
+        return {"image": torch.from_numpy(small.transpose(2, 0, 1).copy()), "height": height, "width": width}
+
+    def _batches(self, inputs: list[dict[str, Any]]) -> list[list[int]]:
+        """Indices of images that are padded to the same size, at most `batch_size` together.
+
+        A wider batch would pad the smaller images further, and convolutions see the difference from the border on.
+        """
+        step = max(self.model.backbone.size_divisibility, 1)
+        by_size: dict[tuple[int, ...], list[int]] = {}
+        for i, item in enumerate(inputs):
+            padded = tuple(-(-side // step) * step for side in item["image"].shape[1:])
+            by_size.setdefault(padded, []).append(i)
+        size = self.batch_size
+        return [group[i : i + size] for group in by_size.values() for i in range(0, len(group), size)]
+
+    def _precision(self) -> AbstractContextManager:
+        return torch.autocast("cuda", dtype=torch.float16) if self.half_precision else nullcontext()
+
+    def _people(self, instances: Instances) -> DetectedPeople:
+        return DetectedPeople.from_instances(instances[instances.scores >= self.score_threshold], self.skeleton)
+
+
+def check_pixels(image: np.ndarray) -> None:
+    """ValueError unless (H, W, 3) uint8 with H, W > 0."""
+    if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        what = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise ValueError(f"an image is {what}; expected a file name or a uint8 array (H, W, 3)")
+    if 0 in image.shape:
+        raise ValueError(f"an image without pixels: {image.shape}")
+
+
+def find_config(config_or_name: CfgNode | str | Path) -> CfgNode:
+    """A config that may be changed: a copy of one, a YAML file, one of the package's, or a model of the zoo.
+
+    Raises:
+        FileNotFoundError: none of these; the message lists the zoo's models.
+    """
+    if isinstance(config_or_name, CfgNode):
+        return config_or_name.clone()
+    if Path(config_or_name).is_file() or (CONFIGS / config_or_name).is_file():
+        return load_config(config_or_name)
+    from . import model_zoo  # knows addresses that nobody needs who has files
+
+    if config_or_name not in model_zoo.names():
+        raise FileNotFoundError(
+            f"no config at {config_or_name}, nor among {CONFIGS}, nor a model called so; lcrnet_d2.model_zoo has "
+            f"{model_zoo.names() or 'none yet'}"
+        )
+    return model_zoo.get_config(str(config_or_name))
+
+
+def _available(device: str) -> str:
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        logging.getLogger(__name__).warning("MODEL.DEVICE is %s, and there is no GPU here: using the CPU", device)
+        return "cpu"
+    return device

@@ -1,67 +1,183 @@
-"""Finds everyone's 2D and 3D pose in pictures; writes an annotated picture of each and one poses.json.
+"""Finds everyone's 2D and 3D pose in pictures, a video or a webcam; writes annotated pictures and poses.
 
-example:
-  tools/demo.py --config-file configs/quick_schedules/lcrnet_lite0_demo.yaml \\
-      --input photos/*.jpg --output output/photos --opts MODEL.WEIGHTS output/demo/model_final.pth
+Every person is placed before the camera (Fig. 7 of the paper): without --focal-length, --fov or --orthographic, before
+one with 60 degrees along the longer side of the picture. docs/outputs.md describes what is written.
+
+examples:
+  tools/demo.py --config-file output/demo/config.yaml --input photos/*.jpg --output output/photos --html
+  tools/demo.py --config-file output/demo/config.yaml --input photos --output output/photos \\
+      --focal-length 1450 --skeleton coco17 --save json csv
+  tools/demo.py --config-file output/demo/config.yaml --video-input dance.mp4 --output output/dance \\
+      --smooth --save json bvh
+  tools/demo.py --config-file output/demo/config.yaml --webcam --output output/webcam --max-frames 250
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import glob
 import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
+import torch
+from detectron2.config import CfgNode
 from tqdm import tqdm
 
-from lcrnet_d2.config import load_config
 from lcrnet_d2.data import ImageFileError, read_image
-from lcrnet_d2.pose_file import people_to_json, write_poses
-from lcrnet_d2.predictor import PosePredictor
-from lcrnet_d2.structures import SKELETONS
+from lcrnet_d2.detected_people import DetectedPeople
+from lcrnet_d2.placement import DEFAULT_FOV, Camera, OrthographicCamera, PinholeCamera
+from lcrnet_d2.pose_export import FILE_KINDS, PoseExport, default_camera
+from lcrnet_d2.pose_file import PosedImage
+from lcrnet_d2.pose_page import PosePage
+from lcrnet_d2.predictor import PosePredictor, find_config
+from lcrnet_d2.smoothing import PoseSmoother
+from lcrnet_d2.structures import COCO17, H36M17, MPII16, Skeleton
+from lcrnet_d2.tracking import PoseTracker
+from lcrnet_d2.video import Frame, VideoReader, VideoWriter
 from lcrnet_d2.visualization import draw_people
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
+VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".gif"}
+OUTPUT_SKELETONS = {"coco17": COCO17, "h36m17": H36M17, "mpii16": MPII16}
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to do with the people found.
+
+    Attributes:
+        save: of `FILE_KINDS`.
+        pictures: draw and write annotated pictures, or a video of them.
+        html: write an interactive page.
+        skeleton: whose joints to give; None: the model's.
+        camera_of: the camera that took the picture the people are in.
+        track, smooth: of videos.
+    """
+
+    save: tuple[str, ...] = ("json", "npz")
+    pictures: bool = True
+    html: bool = False
+    skeleton: Skeleton | None = None
+    camera_of: Callable[[DetectedPeople], Camera] = default_camera
+    track: bool = False
+    smooth: bool = False
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_arguments(argv)
-    files = find_images(args.input)
-    if not files:
+    files = find_images(args.input or [])
+    if args.input is not None and not files:
         raise SystemExit(f"no images among {' '.join(args.input)}")
     check_writable(args.output)
-    cfg = load_config(args.config_file, args.opts)
-    for key in ("SCORE_THRESH_PPI", "SCORE_THRESH_NMS"):
-        if args.confidence_threshold is not None:
-            cfg.MODEL.LCRNET.INTEGRATION[key] = args.confidence_threshold
-    detect(PosePredictor(cfg), files, args.output, cfg.MODEL.LCRNET.SKELETON)
-
-
-def detect(predictor: PosePredictor, files: list[Path], output: Path, skeleton_name: str) -> None:
-    """One picture per image in `output`, and poses.json with an entry for every image, read or not."""
-    skeleton = SKELETONS[skeleton_name]
-    entries: list[dict[str, Any]] = []
     try:
-        for number, file in enumerate(tqdm(files, unit="image", desc="detecting")):
-            entry: dict[str, Any] = {"file_name": str(file), "width": None, "height": None, "people": []}
-            entries.append(entry)
-            try:
-                image = read_image(file, predictor.image_format)
-            except (FileNotFoundError, ImageFileError) as error:
-                logging.getLogger(__name__).error("%s", error)
-                entry["error"] = str(error)
+        source = None if args.input is not None else VideoReader(args.video_input or args.webcam)
+        predictor = PosePredictor(config_for(args))
+    except (FileNotFoundError, ValueError, RuntimeError) as error:
+        raise SystemExit(str(error)) from error
+    if source is None:
+        detect(predictor, files, args.output, options_of(args))
+    else:
+        detect_in_video(predictor, source, args.output, options_of(args), args.max_frames)
+
+
+def detect(predictor: PosePredictor, files: list[Path], output: Path, options: Options) -> None:
+    """Poses and pictures of image files; one that cannot be read is reported, and listed with its error."""
+    page = PosePage()
+    with PoseExport(output, options.skeleton or predictor.skeleton, options.save, options.camera_of) as export:
+        numbered, progress = iter(enumerate(files)), tqdm(total=len(files), unit="image", desc="detecting")
+        while chunk := list(islice(numbered, predictor.batch_size)):
+            images = [read_or_report(file) for _, file in chunk]
+            found = iter(predictor([image for image in images if isinstance(image, np.ndarray)], "RGB"))
+            for (number, file), image in zip(chunk, images, strict=True):
+                progress.update()
+                if isinstance(image, str):
+                    export.add(PosedImage(str(file), None, image))
+                    continue
+                people = export.add(PosedImage(str(file), next(found)))
+                if people is None:
+                    continue
+                if options.html:
+                    page.add(people, image, file.name)
+                if options.pictures:
+                    write_picture(output / f"{number:04d}_{file.stem}.png", draw_people(image, people))
+        progress.close()
+    page.write(output / "people.html", f"People in {len(files)} images")
+    print(summary(export.images, output))
+
+
+def read_or_report(file: Path) -> np.ndarray | str:
+    """(H, W, 3) RGB pixels, upright; or why there are none."""
+    try:
+        return read_image(file, "RGB")
+    except (FileNotFoundError, ImageFileError) as error:
+        hint = " (--video-input takes videos)" if file.suffix.lower() in VIDEO_SUFFIXES else ""
+        _LOGGER.error("%s%s", error, hint)
+        return f"{error}{hint}"
+
+
+def detect_in_video(
+    predictor: PosePredictor, video: VideoReader, output: Path, options: Options, max_frames: int | None = None
+) -> None:
+    """Poses of every frame, and a video of pictures; Ctrl-C ends it, and what was found till then is written."""
+    tracker, smoother, page = PoseTracker(), PoseSmoother(), PosePage()
+    batch_size = predictor.batch_size if video.num_frames else 1  # a webcam's frames are worth most when new
+    name = Path(video.name).stem.replace(" ", "_")
+    with (
+        video,
+        contextlib.suppress(KeyboardInterrupt),
+        PoseExport(
+            output, options.skeleton or predictor.skeleton, options.save, options.camera_of, video.fps
+        ) as export,
+        VideoWriter(output / f"{name}_poses.mp4", video.fps) as writer,
+    ):
+        found = found_in_frames(predictor, islice(video, max_frames), batch_size)
+        for frame, people in tqdm(found, total=max_frames or video.num_frames, unit="frame", desc="detecting"):
+            posed = PosedImage(video.name, None, "", frame.number, frame.time)
+            if options.track or options.smooth:
+                people = tracker.update(people)
+            if people is None or frame.image is None:
+                error = f"{video.name}: frame {frame.number} does not decode"
+                _LOGGER.error("%s", error)
+                export.add(replace(posed, error=error))
                 continue
-            instances = predictor([image])[0]
-            entry |= {"width": image.shape[1], "height": image.shape[0], "people": people_to_json(instances)}
-            rgb = image if predictor.image_format == "RGB" else np.ascontiguousarray(image[:, :, ::-1])
-            write_picture(output / f"{number:04d}_{file.stem}.png", draw_people(rgb, instances, skeleton, None))
-    finally:  # whatever stops it, what was found so far is kept
-        write_poses(output / "poses.json", entries, skeleton)
-    people = sum(len(entry["people"]) for entry in entries)
-    print(f"{people} people in {len(files)} images; pictures and poses.json in {output}")
+            if options.smooth:
+                people = smoother.update(people, frame.time)
+            people = export.add(replace(posed, people=people))
+            image = np.ascontiguousarray(frame.image[:, :, ::-1])
+            if people is not None and options.html:
+                page.add(people, image, f"frame {frame.number}")
+            if people is not None and options.pictures:
+                writer.write(draw_people(image, people), frame.time)
+    page.write(output / "people.html", f"People in {video.name}")
+    print(summary(export.images, output))
+
+
+def found_in_frames(
+    predictor: PosePredictor, frames: Iterator[Frame], batch_size: int
+) -> Iterator[tuple[Frame, DetectedPeople | None]]:
+    """Every frame with its people; None where it did not decode."""
+    while chunk := list(islice(frames, batch_size)):
+        found = iter(predictor([frame.image for frame in chunk if frame.image is not None], "BGR"))
+        for frame in chunk:
+            yield frame, None if frame.image is None else next(found)
+
+
+def summary(images: list[PosedImage], output: Path) -> str:
+    """SystemExit if nothing could be read."""
+    broken = sum(image.people is None for image in images)
+    if images and broken == len(images):
+        raise SystemExit(f"none of {len(images)} images or frames could be read; the reasons are above")
+    people = sum(len(image.people) for image in images if image.people is not None)
+    unread = f", {broken} of which could not be read" if broken else ""
+    hint = "" if people else "; a lower --confidence-threshold finds more"
+    return f"{people} people in {len(images)} images or frames{unread}{hint}; results in {output}"
 
 
 def write_picture(path: Path, picture: np.ndarray) -> None:
@@ -80,8 +196,9 @@ def find_images(inputs: list[str]) -> list[Path]:
         elif path.is_file():
             files.append(path)
         else:
-            found = [Path(p) for p in sorted(glob.glob(str(path)))]
-            files += found or [path]  # a file that is not there is reported like one that cannot be read
+            files += [Path(p) for p in sorted(glob.glob(str(path)))] or [
+                path
+            ]  # a file that is not there is reported like one that cannot be read
     return files
 
 
@@ -96,14 +213,88 @@ def check_writable(folder: Path) -> None:
         raise SystemExit(f"cannot write to --output {folder}: {error}") from error
 
 
+def config_for(args: argparse.Namespace) -> CfgNode:
+    cfg = find_config(args.config_file)
+    try:
+        cfg.merge_from_list(args.opts)
+    except (KeyError, AssertionError) as error:
+        raise ValueError(f"--opts {' '.join(args.opts)}: {error}") from error
+    for key in ("SCORE_THRESH_PPI", "SCORE_THRESH_NMS"):
+        if args.confidence_threshold is not None:
+            cfg.MODEL.LCRNET.INTEGRATION[key] = args.confidence_threshold
+    return cfg
+
+
+def options_of(args: argparse.Namespace) -> Options:
+    return Options(
+        save=tuple(args.save),
+        pictures=not args.no_pictures,
+        html=args.html,
+        skeleton=None if args.skeleton is None else OUTPUT_SKELETONS[args.skeleton],
+        camera_of=lambda people: camera_of(people, args),
+        track=args.track or "bvh" in args.save,
+        smooth=args.smooth,
+    )
+
+
+def camera_of(people: DetectedPeople, args: argparse.Namespace) -> Camera:
+    """The camera the options describe, for the picture the people are in."""
+    if args.orthographic:
+        points, poses = torch.from_numpy(people.keypoints_2d), torch.from_numpy(people.poses_3d)
+        return OrthographicCamera.fitted(points, poses, people.image_size)
+    camera = PinholeCamera.from_fov(people.image_size, args.fov)
+    if args.focal_length:
+        camera = replace(camera, fx=args.focal_length[0], fy=args.focal_length[-1])
+    if args.principal_point:
+        camera = replace(camera, cx=args.principal_point[0], cy=args.principal_point[1])
+    return camera
+
+
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config-file", required=True, help="YAML, or its name below configs/")
-    parser.add_argument("--input", nargs="+", required=True, help="images, patterns or folders")
+    parser.add_argument("--config-file", required=True, help="YAML, its name below configs/, or a model of the zoo")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--input", nargs="+", help="images, patterns or folders")
+    source.add_argument("--video-input", type=Path, metavar="FILE", help="a video")
+    source.add_argument("--webcam", type=int, nargs="?", const=0, metavar="N", help="webcam number N, or the first")
     parser.add_argument("--output", type=Path, required=True, help="folder for the results")
     parser.add_argument("--confidence-threshold", type=float, help="least score S of a person (default: the config's)")
+    parser.add_argument("--save", nargs="+", choices=FILE_KINDS, default=["json", "npz"], help="files of poses")
+    parser.add_argument("--no-pictures", action="store_true", help="only files of poses: much faster")
+    parser.add_argument("--html", action="store_true", help="also people.html: an interactive page of up to 200 frames")
+    parser.add_argument("--skeleton", choices=sorted(OUTPUT_SKELETONS), help="joints to give (default: the model's)")
+    camera = parser.add_argument_group("camera")
+    lens = camera.add_mutually_exclusive_group()
+    fov_help = f"degrees along the longer side of the picture (default {DEFAULT_FOV:g})"
+    lens.add_argument("--fov", type=_degrees, default=DEFAULT_FOV, help=fov_help)
+    lens.add_argument("--focal-length", type=_positive, nargs="+", metavar="PX", help="in px: one, or fx and fy")
+    lens.add_argument("--orthographic", action="store_true", help="no perspective: people get no depth")
+    camera.add_argument("--principal-point", type=float, nargs=2, metavar=("CX", "CY"), help="px (default: the middle)")
+    video = parser.add_argument_group("videos and webcams")
+    video.add_argument("--track", action="store_true", help="know people again from frame to frame")
+    video.add_argument("--smooth", action="store_true", help="also smooth their 2D and 3D poses (One-Euro filter)")
+    video.add_argument("--max-frames", type=int, metavar="N", help="stop after so many")
     parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], help="config KEY VALUE pairs")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.focal_length and len(args.focal_length) > 2:
+        parser.error(f"--focal-length takes one or two numbers, not {len(args.focal_length)}")
+    if args.input is not None and (args.track or args.smooth or args.max_frames or "bvh" in args.save):
+        parser.error("--track, --smooth, --max-frames and --save bvh are about motion: they need a video or webcam")
+    return args
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def _degrees(text: str) -> float:
+    value = _positive(text)
+    if value >= 180:
+        raise argparse.ArgumentTypeError(f"{text} degrees; a picture shows less than 180")
+    return value
 
 
 if __name__ == "__main__":

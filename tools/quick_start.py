@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> None:
     cfg.MODEL.LCRNET.INTEGRATION.SCORE_THRESH_PPI = thresholds["ppi"]
     cfg.MODEL.LCRNET.INTEGRATION.SCORE_THRESH_NMS = thresholds["nms"]
     (args.output / "config.yaml").write_text(cfg.dump())  # for tools/demo.py: weights and thresholds in it
-    demo.detect(PosePredictor(cfg), pictures(cfg, args.photos), args.output, cfg.MODEL.LCRNET.SKELETON)
+    demo.detect(PosePredictor(cfg), pictures(cfg, args.photos), args.output, demo.Options())
     print(summary(results, args.output, time.monotonic() - start))
 
 

@@ -1,7 +1,7 @@
 """Values: skeletons, anchor poses, pose geometry. They know no data set and no model."""
 
 from .anchor_poses import AnchorPoses
-from .display import bone_colour, pose_metadata
+from .display import PERSON_COLOURS, SIDE_COLOURS, bone_colour, person_colour, pose_metadata
 from .pose_geometry import (
     body_centre,
     centre_poses,
@@ -23,6 +23,8 @@ __all__ = [
     "MPII16",
     "MUPOTS17",
     "PERSON",
+    "PERSON_COLOURS",
+    "SIDE_COLOURS",
     "SKELETONS",
     "UNANNOTATED",
     "AnchorPoses",
@@ -34,6 +36,7 @@ __all__ = [
     "lies_in_ignored_region",
     "margin_box",
     "mirror_poses_3d",
+    "person_colour",
     "pose_distance",
     "pose_metadata",
     "to_box_units",

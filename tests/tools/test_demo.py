@@ -1,31 +1,28 @@
 from __future__ import annotations
 
+import csv
 import json
+import logging
+import shutil
 from pathlib import Path
 
 import cv2
 import demo
 import numpy as np
 import pytest
-from detectron2.modeling import build_model
+from model_support import CONFIG, OPTS, save_random_model
+from PIL import Image
 
-from lcrnet_d2.checkpoint import LCRNetCheckpointer
-from lcrnet_d2.config import load_config
-from lcrnet_d2.structures import BODY13, AnchorPoses
-
-OPTS = ["MODEL.LCRNET.NUM_ANCHOR_POSES", "4", "MODEL.LCRNET.UPPER_BODY", "True", "MODEL.FPN.OUT_CHANNELS", "8"]
-OPTS += ["MODEL.ROI_BOX_HEAD.FC_DIM", "8", "MODEL.DEVICE", "cpu"]
-CONFIG = "Base-LCRNet-Lite0-FPN.yaml"
+from lcrnet_d2.mocap.bvh import parse_bvh_nodes
+from lcrnet_d2.placement import OrthographicCamera, PinholeCamera
+from lcrnet_d2.pose_file import read_poses, read_poses_npz
+from lcrnet_d2.structures import BODY13, COCO17, AnchorPoses
+from lcrnet_d2.video import VideoReader
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory, anchors: AnchorPoses) -> Path:
-    """An untrained model: it finds people everywhere, which is what a test of the demo wants."""
-    folder = tmp_path_factory.mktemp("weights")
-    model = build_model(load_config(CONFIG, OPTS))
-    model.roi_heads.box_predictor.set_anchor_poses(anchors)
-    LCRNetCheckpointer(model, str(folder)).save("model")
-    return folder / "model.pth"
+    return save_random_model(tmp_path_factory.mktemp("weights"), anchors)
 
 
 @pytest.fixture
@@ -40,35 +37,243 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def run(weights: Path, inputs: list[str], output: Path) -> dict:
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """Eight frames of drifting noise at 10 frames per second."""
+    path = tmp_path / "a clip.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10, (120, 80))
+    noise = cv2.resize(np.random.default_rng(0).integers(0, 255, (12, 20, 3), np.uint8), (140, 80))
+    for shift in range(8):
+        writer.write(noise[:, shift : shift + 120])
+    writer.release()
+    return path
+
+
+def run(weights: Path, output: Path, *arguments: str, threshold: str = "0.5") -> dict:
     demo.main(
-        ["--config-file", CONFIG, "--input", *inputs, "--output", str(output)]
-        + ["--confidence-threshold", "0.5", "--opts", *OPTS, "MODEL.WEIGHTS", str(weights)]
+        ["--config-file", CONFIG, "--output", str(output), "--confidence-threshold", threshold, *arguments]
+        + ["--opts", *OPTS, "MODEL.WEIGHTS", str(weights)]
     )
-    return json.loads((output / "poses.json").read_text())
+    poses = output / "poses.json"
+    return json.loads(poses.read_text()) if poses.exists() else {}
 
 
 def test_every_input_is_listed_and_a_broken_one_stops_nothing(weights: Path, photos: Path, tmp_path: Path) -> None:
-    poses = run(weights, [str(photos), str(tmp_path / "none.jpg")], tmp_path / "out")
-    by_name = {Path(i["file_name"]).name: i for i in poses["images"]}
-    assert set(by_name) == {"a.jpg", "broken.jpg", "grey.png", "none.jpg"}
-    assert "broken.jpg" in by_name["broken.jpg"]["error"] and "no image" in by_name["none.jpg"]["error"]
-    assert (by_name["a.jpg"]["width"], by_name["a.jpg"]["height"]) == (120, 80)
-    assert len(list((tmp_path / "out").glob("*.png"))) == 2
+    poses = run(weights, tmp_path / "out", "--input", str(photos), str(tmp_path / "none.jpg"))
+    assert [Path(i["file_name"]).name for i in poses["images"]] == ["a.jpg", "broken.jpg", "grey.png", "none.jpg"]
+    a, broken, _, none = poses["images"]
+    assert "broken.jpg" in broken["error"] and "no image" in none["error"]
+    assert (a["width"], a["height"]) == (120, 80)
+    assert sorted(p.name for p in (tmp_path / "out").glob("*.png")) == ["0000_a.png", "0002_grey.png"]
     assert poses["joint_names"] == list(BODY13.joints)
     assert poses["axes"] == "x right, y down, z away from the camera" and poses["units"]["pose_3d"] == "m"
+    assert a["camera"]["kind"] == "perspective" and a["camera"]["fx"] == pytest.approx(60 / np.tan(np.radians(30)))
 
 
 def test_people_are_written_as_promised(weights: Path, photos: Path, tmp_path: Path) -> None:
-    people = run(weights, [str(photos / "a.jpg")], tmp_path / "out")["images"][0]["people"]
+    people = run(weights, tmp_path / "out", "--input", str(photos / "a.jpg"))["images"][0]["people"]
     assert people
     for person in people:
-        assert set(person) >= {"score", "box", "keypoints_2d", "pose_3d", "anchor_class", "in_image"}
         points, pose = np.array(person["keypoints_2d"]), np.array(person["pose_3d"])
         assert points.shape == (13, 2) and pose.shape == (13, 3) and len(person["in_image"]) == 13
         assert np.abs(pose[BODY13.torso].mean(0)).max() < 1e-4
         inside = ((points + 0.5 >= 0) & (points + 0.5 < [120, 80])).all(1)
         assert inside.tolist() == person["in_image"]
+        assert len(person["translation"]) == 3 and "identity" not in person
+
+
+def test_all_files_tell_the_same(weights: Path, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(weights, out, "--input", str(photos), "--save", "json", "npz", "csv", "--no-pictures")
+    assert sorted(p.name for p in out.iterdir()) == ["poses.csv", "poses.json", "poses.npz"]
+    from_json, from_npz = read_poses(out / "poses.json"), read_poses_npz(out / "poses.npz")
+    rows = list(csv.DictReader((out / "poses.csv").open()))
+    assert len(rows) == 13 * sum(len(i.people) for i in from_json if i.people is not None) > 0
+    for a, b in zip(from_json, from_npz, strict=True):
+        assert a.file_name == b.file_name and a.error == b.error
+        if a.people is not None and b.people is not None:
+            np.testing.assert_allclose(a.people.in_camera(), b.people.in_camera(), atol=1e-4)
+
+
+def test_a_page_of_the_pictures_and_of_a_video(weights: Path, photos: Path, clip: Path, tmp_path: Path) -> None:
+    run(weights, tmp_path / "photos_out", "--input", str(photos), "--no-pictures", "--html")
+    page = (tmp_path / "photos_out" / "people.html").read_text()
+    assert "a.jpg" in page and "grey.png" in page and "broken.jpg" not in page
+    run(weights, tmp_path / "video_out", "--video-input", str(clip), "--no-pictures", "--html", "--max-frames", "2")
+    page = (tmp_path / "video_out" / "people.html").read_text()
+    assert "frame 1" in page and "frame 2" not in page
+
+
+def test_joints_of_another_skeleton(weights: Path, photos: Path, tmp_path: Path) -> None:
+    poses = run(weights, tmp_path / "out", "--input", str(photos / "a.jpg"), "--skeleton", "coco17")
+    assert poses["joint_names"] == list(COCO17.joints) and "nose" in poses["images"][0]["interpolated"]
+    eye, knee = (COCO17.index(joint) for joint in ("left_eye", "left_knee"))
+    person = poses["images"][0]["people"][0]
+    assert person["pose_3d"][eye] == [None] * 3 and None not in person["pose_3d"][knee]
+
+
+@pytest.mark.parametrize(
+    ("options", "camera"),
+    [
+        (["--focal-length", "150"], PinholeCamera(150, 150, 60, 40)),
+        (["--focal-length", "150", "160", "--principal-point", "50", "30"], PinholeCamera(150, 160, 50, 30)),
+        (["--fov", "90"], PinholeCamera(60, 60, 60, 40)),  # half of 120 px at 45 degrees
+    ],
+)
+def test_the_camera_is_the_one_asked_for(
+    weights: Path, photos: Path, tmp_path: Path, options: list[str], camera: PinholeCamera
+) -> None:
+    run(weights, tmp_path / "out", "--input", str(photos / "a.jpg"), *options, "--no-pictures")
+    (image,) = read_poses(tmp_path / "out" / "poses.json")
+    assert image.people is not None and isinstance(image.people.camera, PinholeCamera)
+    assert list(vars(image.people.camera).values()) == pytest.approx(list(vars(camera).values()))
+
+
+def test_an_orthographic_camera_gives_no_depth(weights: Path, photos: Path, tmp_path: Path) -> None:
+    run(weights, tmp_path / "out", "--input", str(photos / "a.jpg"), "--orthographic")
+    (image,) = read_poses(tmp_path / "out" / "poses.json")
+    assert image.people is not None and isinstance(image.people.camera, OrthographicCamera)
+    assert (np.nan_to_num(image.people.translations[:, 2]) == 0).all()
+
+
+def test_a_video_with_everything(weights: Path, clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(weights, out, "--video-input", str(clip), "--smooth", "--save", "json", "npz", "csv", "bvh", threshold="8")
+    frames = read_poses(out / "poses.json")
+    assert [i.frame for i in frames] == list(range(8)) and frames[3].time == pytest.approx(0.3)
+    identities = [set(i.people.identities.tolist()) for i in frames if i.people is not None and len(i.people)]
+    assert identities[0] & identities[-1], "nobody is known again in a clip that hardly changes"
+    with VideoReader(out / "a_clip_poses.mp4") as video:
+        assert len(list(video)) == 8 and video.fps == pytest.approx(10)
+    files = sorted(out.glob("person_*.bvh"))
+    assert len(files) == len(set.union(*identities))
+    for file in files:
+        assert parse_bvh_nodes(file.read_bytes(), file.name).fps == pytest.approx(10, rel=1e-5)
+
+
+def test_a_cut_video_gives_the_frames_there_are(
+    weights: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole, cut = tmp_path / "whole.avi", tmp_path / "cut.avi"
+    writer = cv2.VideoWriter(str(whole), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    for frame in np.random.default_rng(0).integers(0, 255, (20, 48, 64, 3), np.uint8):
+        writer.write(frame)
+    writer.release()
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    poses = run(weights, tmp_path / "out", "--video-input", str(cut), "--no-pictures")
+    read = [image for image in poses["images"] if "error" not in image]
+    assert 5 <= len(read) <= 12
+    assert len(poses["images"]) < 20
+
+
+def test_frames_that_do_not_decode_are_listed_and_skipped(
+    weights: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Flickering:
+        """The clip, of which the frames 2 and 3 do not decode."""
+
+        def __init__(self, source: str) -> None:
+            self.inner, self.count = opened(source), -1
+
+        def read(self) -> tuple[bool, np.ndarray | None]:
+            self.count += 1
+            good, image = self.inner.read()
+            return (False, None) if self.count in (2, 3) else (good, image)
+
+        def __getattr__(self, name: str):
+            return getattr(self.inner, name)
+
+    opened = cv2.VideoCapture
+    monkeypatch.setattr(cv2, "VideoCapture", Flickering)
+    with caplog.at_level(logging.ERROR):
+        poses = run(weights, tmp_path / "out", "--video-input", str(clip), "--track")
+    monkeypatch.undo()
+    assert [i for i, image in enumerate(poses["images"]) if "error" in image] == [2, 3]
+    assert "frame 2 does not decode" in poses["images"][2]["error"] and "frame 3 does not decode" in caplog.text
+    with VideoReader(tmp_path / "out" / "a_clip_poses.mp4") as video:
+        assert len(list(video)) == 8  # the picture after the hole fills it
+
+
+def test_max_frames_ends_a_video_early(weights: Path, clip: Path, tmp_path: Path) -> None:
+    poses = run(weights, tmp_path / "out", "--video-input", str(clip), "--max-frames", "3", "--no-pictures")
+    assert len(poses["images"]) == 3
+
+
+def test_stopping_by_hand_keeps_what_was_found(
+    weights: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+
+    def interrupt(image: np.ndarray, people: object) -> np.ndarray:
+        drawn.append(image)
+        if len(drawn) == 3:
+            raise KeyboardInterrupt
+        return image
+
+    monkeypatch.setattr(demo, "draw_people", interrupt)
+    poses = run(weights, tmp_path / "out", "--video-input", str(clip))
+    assert len(poses["images"]) == 3
+
+
+def test_a_video_or_webcam_that_is_not_there(weights: Path, photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="no video at .*none.mp4"):
+        run(weights, tmp_path / "out", "--video-input", str(tmp_path / "none.mp4"))
+    (tmp_path / "text.mp4").write_text("no video")
+    with pytest.raises(SystemExit, match="cannot read the video .*text.mp4"):
+        run(weights, tmp_path / "out", "--video-input", str(tmp_path / "text.mp4"))
+    with pytest.raises(SystemExit, match="no webcam number 97: is it plugged in"):
+        run(weights, tmp_path / "out", "--webcam", "97")
+
+
+def test_a_video_among_the_pictures_is_pointed_out(weights: Path, photos: Path, clip: Path, tmp_path: Path) -> None:
+    poses = run(weights, tmp_path / "out", "--input", str(clip), str(photos / "a.jpg"), "--no-pictures")
+    assert "--video-input" in poses["images"][0]["error"]
+
+
+def test_zero_people(weights: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save = ["--save", "json", "npz", "csv"]
+    poses = run(weights, tmp_path / "out", "--input", str(photos / "a.jpg"), *save, threshold="1e9")
+    assert poses["images"][0]["people"] == [] and (tmp_path / "out" / "0000_a.png").is_file()
+    assert "0 people" in (out := capsys.readouterr().out) and "--confidence-threshold" in out
+
+
+def test_zero_people_in_a_video(weights: Path, clip: Path, tmp_path: Path) -> None:
+    save = ["--save", "json", "npz", "csv", "bvh"]
+    poses = run(weights, tmp_path / "out", "--video-input", str(clip), *save, threshold="1e9")
+    assert len(poses["images"]) == 8 and not list((tmp_path / "out").glob("*.bvh"))
+
+
+def test_an_8k_picture_and_a_turned_one(weights: Path, tmp_path: Path) -> None:
+    Image.fromarray(np.full((4320, 7680, 3), 120, np.uint8)).save(tmp_path / "large.jpg")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.full((60, 90, 3), 120, np.uint8)).save(tmp_path / "turned.jpg", exif=exif)
+    poses = run(weights, tmp_path / "out", "--input", str(tmp_path), threshold="0")
+    large, turned = poses["images"]
+    assert (large["width"], large["height"]) == (7680, 4320) and large["people"]
+    assert (turned["width"], turned["height"]) == (60, 90)
+    assert min(cv2.imread(str(tmp_path / "out" / "0000_large.png")).shape[:2]) >= 1000
+
+
+def test_a_folder_of_1000_mixed_files(weights: Path, photos: Path, tmp_path: Path) -> None:
+    """900 files of other kinds and 100 named like pictures, every fourth of them broken."""
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    tiny = cv2.imencode(".png", np.full((24, 32, 3), 99, np.uint8))[1].tobytes()
+    for i in range(1000):
+        if i % 10:
+            (folder / f"{i:04d}.{('txt', 'mp4', 'JSON')[i % 3]}").write_bytes(b"other")
+        else:
+            (folder / f"{i:04d}.PNG").write_bytes(tiny[: 20 if i % 40 == 0 else None])
+    poses = run(weights, tmp_path / "out", "--input", str(folder), "--no-pictures", threshold="1e9")
+    assert len(poses["images"]) == 100
+    assert [i for i, image in enumerate(poses["images"]) if "error" in image] == list(range(0, 100, 4))
+
+
+def test_nothing_but_broken_pictures_is_a_failure(weights: Path, photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="none of 1 images or frames could be read"):
+        run(weights, tmp_path / "out", "--input", str(photos / "broken.jpg"))
+    assert "error" in json.loads((tmp_path / "out" / "poses.json").read_text())["images"][0]
 
 
 def test_an_empty_folder_and_an_unwritable_output_are_said_at_once(photos: Path, tmp_path: Path) -> None:
@@ -80,9 +285,45 @@ def test_an_empty_folder_and_an_unwritable_output_are_said_at_once(photos: Path,
         demo.main(["--config-file", CONFIG, "--input", str(photos), "--output", str(blocked)])
 
 
-def test_weights_of_another_model_are_refused(weights: Path, photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="does not fit the config"):
+def test_a_picture_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="could not write the picture"):
+        demo.write_picture(tmp_path / "missing" / "a.png", np.zeros((4, 4, 3), np.uint8))
+
+
+def test_weights_and_configs_that_do_not_fit_are_refused(weights: Path, photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="does not fit the config"):
         demo.main(
             ["--config-file", CONFIG, "--input", str(photos), "--output", str(tmp_path / "out")]
             + ["--opts", *OPTS, "MODEL.LCRNET.NUM_ANCHOR_POSES", "7", "MODEL.WEIGHTS", str(weights)]
         )
+    with pytest.raises(SystemExit, match="no config at nowhere.yaml"):
+        demo.main(["--config-file", "nowhere.yaml", "--input", str(photos), "--output", str(tmp_path / "out")])
+    with pytest.raises(SystemExit, match="NO.SUCH.KEY"):
+        run(weights, tmp_path / "out", "--input", str(photos), "--opts", "NO.SUCH.KEY", "1")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--input", "a.jpg", "--smooth"], "need a video or webcam"),
+        (["--input", "a.jpg", "--save", "bvh"], "need a video or webcam"),
+        (["--input", "a.jpg", "--webcam"], "not allowed with"),
+        (["--input", "a.jpg", "--fov", "180"], "less than 180"),
+        (["--input", "a.jpg", "--focal-length", "-5"], "not above 0"),
+        (["--input", "a.jpg", "--focal-length", "5", "--fov", "60"], "not allowed with"),
+        (["--input", "a.jpg", "--focal-length", "1", "2", "3"], "one or two numbers"),
+        ([], "one of the arguments --input --video-input --webcam is required"),
+    ],
+)
+def test_options_that_contradict_are_explained(
+    options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        demo.main(["--config-file", CONFIG, "--output", str(tmp_path), *options])
+    assert message in capsys.readouterr().err
+
+
+def test_names_that_a_shell_would_expand(photos: Path) -> None:
+    shutil.copy(photos / "a.jpg", photos / "b.jpg")
+    names = [f.name for f in demo.find_images([str(photos / "?.jpg"), str(photos / "grey.png")])]
+    assert names == ["a.jpg", "b.jpg", "grey.png"]

@@ -1,0 +1,128 @@
+"""One HTML file to look at detected people in: orbit the 3D scene, hover a joint, hide people, step through frames.
+
+The page holds its data, pictures, style and program (`html_viewer_template.html`) and forbids itself the network by a
+content security policy.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from .detected_people import DetectedPeople
+from .placement import OrthographicCamera, PinholeCamera
+from .structures import bone_colour, person_colour
+from .visualization.certainty import LARGE_SPREAD_M, is_inferred, person_numbers
+
+__all__ = ["write_html"]
+
+_LONGEST_SIDE = 960  # px of an embedded image; with quality 80 some 60 kB
+_JPEG_QUALITY = 80
+
+
+def write_html(
+    people_per_image: Sequence[DetectedPeople],
+    images: Iterable[np.ndarray],
+    path: str | Path,
+    title: str = "Detected people",
+    names: Sequence[str] | None = None,
+) -> None:
+    """Writes the page, whole or not at all.
+
+    People who have not been placed are placed before the default camera (Fig. 7). A page grows by some 60 kB a
+    frame; a long video is better thinned out.
+
+    Args:
+        people_per_image: of each image, in its px; one skeleton for all.
+        images: (H, W, 3) uint8 RGB, as many; kept at no more than 960 px.
+        title: heading of the page.
+        names: what each image is called; its number if None.
+
+    Raises:
+        ValueError: no images, other numbers of images, people or names, or several skeletons.
+    """
+    if names is None:
+        names = [f"image {i + 1}" for i in range(len(people_per_image))]
+    skeletons = {people.skeleton for people in people_per_image}
+    if len(skeletons) != 1:
+        raise ValueError(f"a page is of one skeleton, got {sorted(s.name for s in skeletons) or 'no images'}")
+    frames = [_frame(*one) for one in zip(people_per_image, images, names, strict=True)]
+    skeleton = skeletons.pop()
+    content = {
+        "skeleton": skeleton.name,
+        "joints": list(skeleton.joints),
+        "bones": skeleton.bone_indices,
+        "boneColours": [_css(bone_colour(bone)) for bone in skeleton.bones],
+        "largeSpread": LARGE_SPREAD_M,
+        "frames": frames,
+    }
+    template = files("lcrnet_d2").joinpath("html_viewer_template.html").read_text(encoding="utf-8")
+    # The title first: data may contain its placeholder, a title's braces are escaped.
+    page = template.replace("{{title}}", html.escape(title).replace("{", "&#123;"))
+    partial = Path(f"{path}.part")
+    partial.write_text(page.replace("{{data}}", _script_safe(content)), encoding="utf-8")
+    partial.replace(path)
+
+
+def _script_safe(content: dict[str, Any]) -> str:
+    """JSON that cannot end the <script> it stands in, whatever names are in it; null for NaN."""
+    text = json.dumps(content, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _frame(people: DetectedPeople, image: np.ndarray, name: str) -> dict[str, Any]:
+    if people.translations is None:
+        people = people.placed(PinholeCamera.from_fov(people.image_size))
+    height, width = people.image_size
+    return {
+        "name": name,
+        "width": width,
+        "height": height,
+        "image": _data_url(image),
+        "hasDepth": not isinstance(people.camera, OrthographicCamera),
+        "interpolated": list(people.interpolated),
+        "people": _people(people),
+    }
+
+
+def _people(people: DetectedPeople) -> list[dict[str, Any]]:
+    numbers, inferred, placed = person_numbers(people), is_inferred(people), people.in_camera()
+    return [
+        {
+            "number": numbers[i],
+            "colour": _css(person_colour(numbers[i])),
+            "confidence": round(float(people.confidences[i]), 3),
+            "points": _listed(people.keypoints_2d[i], 1),
+            "joints": _listed(placed[i], 4),
+            "spreads2d": _listed(people.spreads_2d[i], 1),
+            "spreads3d": _listed(people.spreads_3d[i], 4),
+            "inImage": people.in_image[i].tolist(),
+            "inferred": inferred[i].tolist(),
+        }
+        for i in range(len(people))
+    ]
+
+
+def _listed(values: np.ndarray, digits: int) -> list[Any]:
+    """Rounded; null for a joint or number that is not finite."""
+    rounded = np.asarray(values, dtype=np.float64).round(digits)
+    return [row.tolist() if np.isfinite(row).all() else None for row in rounded]
+
+
+def _data_url(image: np.ndarray) -> str:
+    scale = min(1.0, _LONGEST_SIDE / max(image.shape[:2]))
+    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
+    _, encoded = cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()
+
+
+def _css(colour: tuple[int, int, int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)

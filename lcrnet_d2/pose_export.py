@@ -1,0 +1,106 @@
+"""Everything that was found in some images or a video, written in the kinds of files asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from .detected_people import DetectedPeople
+from .placement import Camera, PinholeCamera
+from .pose_export_bvh import motions_by_identity, write_bvh
+from .pose_export_csv import write_csv
+from .pose_file import PosedImage, write_poses, write_poses_npz
+from .skeleton_conversion import convert_people
+from .structures import Skeleton
+
+__all__ = ["FILE_KINDS", "PoseExport", "default_camera", "write_pose_files"]
+
+#: poses.json, poses.npz, poses.csv, and person_NNN.bvh for every identity.
+FILE_KINDS = ("json", "npz", "csv", "bvh")
+
+
+def default_camera(people: DetectedPeople) -> PinholeCamera:
+    """The camera that nothing is known about: `DEFAULT_FOV` along the longer side."""
+    return PinholeCamera.from_fov(people.image_size)
+
+
+def write_pose_files(
+    folder: Path,
+    images: Sequence[PosedImage],
+    skeleton: Skeleton,
+    kinds: Collection[str],
+    fps: float | None = None,
+) -> None:
+    """
+    Args:
+        folder: for the files; each is written whole or not at all.
+        images: in the joints of the model.
+        skeleton: joints of json, npz and csv; a BVH has a skeleton of its own.
+        kinds: of `FILE_KINDS`.
+        fps: frames per second of the video, for bvh.
+
+    Raises:
+        ValueError: a kind that there is not; bvh of images that are no frames, or without fps.
+    """
+    unknown = sorted(set(kinds) - set(FILE_KINDS))
+    if unknown or ("bvh" in kinds and not fps):
+        raise ValueError(f"cannot write {unknown or 'bvh without fps'}; kinds are {FILE_KINDS}")
+    converted = [_in_joints_of(skeleton, image) for image in images]
+    if "json" in kinds:
+        write_poses(folder / "poses.json", converted, skeleton)
+    if "npz" in kinds:
+        write_poses_npz(folder / "poses.npz", converted, skeleton)
+    if "csv" in kinds:
+        write_csv(folder / "poses.csv", converted)
+    if "bvh" in kinds and fps:
+        for identity, motion in motions_by_identity(images).items():
+            if len(motion.frames):
+                write_bvh(folder / f"person_{identity:03d}.bvh", motion.poses_3d, fps)
+
+
+class PoseExport:
+    """Collects the people of image after image and writes their files in the end, also if something stops it.
+
+    Attributes:
+        images: what was added, people placed before their camera, in the joints of the model.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        skeleton: Skeleton,
+        kinds: Collection[str] = ("json", "npz"),
+        camera_of: Callable[[DetectedPeople], Camera] = default_camera,
+        fps: float | None = None,
+    ) -> None:
+        """
+        Args:
+            folder, skeleton, kinds, fps: of `write_pose_files`.
+            camera_of: the camera that took the picture the people are in.
+        """
+        self.folder = folder
+        self.skeleton = skeleton
+        self.kinds = tuple(kinds)
+        self.camera_of = camera_of
+        self.fps = fps
+        self.images: list[PosedImage] = []
+
+    def add(self, image: PosedImage) -> DetectedPeople | None:
+        """Its people as the files will have them: placed (Fig. 7), in the joints asked for."""
+        if image.people is not None:
+            image = replace(image, people=image.people.placed(self.camera_of(image.people)))
+        self.images.append(image)
+        return _in_joints_of(self.skeleton, image).people
+
+    def __enter__(self) -> PoseExport:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        write_pose_files(self.folder, self.images, self.skeleton, self.kinds, self.fps)
+
+
+def _in_joints_of(skeleton: Skeleton, image: PosedImage) -> PosedImage:
+    if image.people is None or image.people.skeleton == skeleton:
+        return image
+    return replace(image, people=convert_people(image.people, skeleton.name))

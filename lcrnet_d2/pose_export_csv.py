@@ -1,0 +1,70 @@
+"""Detected people as a table: a row for every joint of every person, columns named with unit and axis."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .detected_people import DetectedPeople
+from .placement import Camera, OrthographicCamera
+from .pose_file import PosedImage
+from .structures.whole_files import write_text
+
+__all__ = ["COLUMNS", "write_csv"]
+
+#: docs/outputs.md describes each.
+COLUMNS = (
+    *("file_name", "width_px", "height_px", "camera", "frame", "time_s", "person", "identity", "score", "confidence"),
+    *("anchor_class", "joint", "interpolated", "in_image", "x_px", "y_px", "spread_px"),
+    *("x_right_m", "y_down_m", "z_away_m", "spread_m", "camera_x_right_m", "camera_y_down_m", "camera_z_away_m"),
+)
+_PIXEL_CENTRE = 0.5
+
+
+def write_csv(path: str | Path, images: Sequence[PosedImage]) -> None:
+    """Writes `poses.csv`, whole or not at all; what is not known is empty, images without people have no rows."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for image in images:
+        if image.people is not None:
+            writer.writerows(_rows(image, image.people))
+    write_text(path, text.getvalue())
+
+
+def _rows(image: PosedImage, people: DetectedPeople) -> Iterator[dict[str, Any]]:
+    height, width = people.image_size
+    of_image = {"file_name": image.file_name, "width_px": width, "height_px": height}
+    of_image |= {"camera": _camera(people.camera), "frame": image.frame, "time_s": image.time}
+    scene = None if people.translations is None else people.in_camera()
+    for number, person in enumerate(people):
+        of_person = of_image | {"person": number, "identity": person.identity, "anchor_class": person.anchor}
+        of_person |= {"score": f"{person.score:.6g}", "confidence": f"{person.confidence:.6g}"}
+        for j, joint in enumerate(people.skeleton.joints):
+            place = np.full(3, np.nan) if scene is None else scene[number, j]
+            yield of_person | {
+                "joint": joint,
+                "interpolated": int(joint in people.interpolated),
+                "in_image": int(person.in_image[j]),
+                **_numbers(("x_px", "y_px"), person.keypoints_2d[j] - _PIXEL_CENTRE, 3),
+                **_numbers(("spread_px",), person.spread_2d[j : j + 1], 3),
+                **_numbers(("x_right_m", "y_down_m", "z_away_m"), person.pose_3d[j], 5),
+                **_numbers(("spread_m",), person.spread_3d[j : j + 1], 5),
+                **_numbers(("camera_x_right_m", "camera_y_down_m", "camera_z_away_m"), place, 5),
+            }
+
+
+def _numbers(names: tuple[str, ...], values: np.ndarray, digits: int) -> dict[str, str]:
+    return {n: f"{v:.{digits}f}" if np.isfinite(v) else "" for n, v in zip(names, values.tolist(), strict=True)}
+
+
+def _camera(camera: Camera | None) -> str:
+    if camera is None:
+        return ""
+    kind = "orthographic" if isinstance(camera, OrthographicCamera) else "perspective"
+    return " ".join([kind, *(f"{name}={value:.6g}" for name, value in vars(camera).items())])

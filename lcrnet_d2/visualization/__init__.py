@@ -1,0 +1,24 @@
+"""Pictures of detected people: on the image, in 3D, and of the anchor poses. html_viewer.py is interactive."""
+
+from .anchors import anchor_sheet, draw_anchor_poses
+from .certainty import LARGE_SPREAD_M, is_inferred, person_numbers
+from .overlay import draw_people_2d
+from .picture import draw_people, draw_scene_3d
+from .scene import FROM_CAMERA, FROM_SIDE, Scene, View, draw_view, scene_of
+
+__all__ = [
+    "FROM_CAMERA",
+    "FROM_SIDE",
+    "LARGE_SPREAD_M",
+    "Scene",
+    "View",
+    "anchor_sheet",
+    "draw_anchor_poses",
+    "draw_people",
+    "draw_people_2d",
+    "draw_scene_3d",
+    "draw_view",
+    "is_inferred",
+    "person_numbers",
+    "scene_of",
+]

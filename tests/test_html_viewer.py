@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from people_support import standing_people
+
+from lcrnet_d2.html_viewer import write_html
+from lcrnet_d2.placement import OrthographicCamera
+from lcrnet_d2.skeleton_conversion import convert_people
+from lcrnet_d2.structures import BODY13, Skeleton
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+HOSTILE = '</script><script>document.title="owned"</script>'
+IMAGE = np.full((240, 320, 3), 90, np.uint8)
+
+
+def embedded(path: Path) -> dict[str, Any]:
+    text = path.read_text()
+    start = text.index('<script type="application/json" id="data">') + len('<script type="application/json" id="data">')
+    return json.loads(text[start : text.index("</script>", start)])
+
+
+def hostile_skeleton() -> Skeleton:
+    joints = tuple(HOSTILE if j == "head" else j for j in BODY13.joints)
+    return Skeleton("hostile", joints, tuple((a, HOSTILE if b == "head" else b) for a, b in BODY13.bones))
+
+
+def test_the_page_holds_everything_and_asks_for_nothing(tmp_path: Path) -> None:
+    people = [standing_people(2), standing_people(0)]
+    write_html(people, [IMAGE, IMAGE], tmp_path / "p.html", "Two frames", names=["a.jpg", "b.jpg"])
+    content = embedded(tmp_path / "p.html")
+    assert [frame["name"] for frame in content["frames"]] == ["a.jpg", "b.jpg"]
+    assert [len(frame["people"]) for frame in content["frames"]] == [2, 0]
+    person = content["frames"][0]["people"][1]
+    np.testing.assert_allclose(person["points"], people[0].keypoints_2d[1], atol=0.05)
+    assert person["inImage"] == people[0].in_image[1].tolist() and content["joints"] == list(BODY13.joints)
+    page = (tmp_path / "p.html").read_text()
+    assert "http" not in page.replace('http-equiv="Content-Security-Policy"', "") and "default-src 'none'" in page
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_joints_that_cannot_be_had_are_null(tmp_path: Path) -> None:
+    coco = convert_people(standing_people(), "COCO17")
+    flat = standing_people().placed(OrthographicCamera(100.0, 160.0, 120.0))
+    write_html([coco], [IMAGE], tmp_path / "p.html")
+    frame = embedded(tmp_path / "p.html")["frames"][0]
+    assert frame["people"][0]["joints"][1] is None and frame["people"][0]["spreads3d"][1] is None
+    assert frame["people"][0]["joints"][0] is not None and frame["interpolated"] == ["nose"] and frame["hasDepth"]
+    write_html([flat], [IMAGE], tmp_path / "p.html")
+    assert not embedded(tmp_path / "p.html")["frames"][0]["hasDepth"]
+
+
+def test_hostile_names_stay_text(tmp_path: Path) -> None:
+    people = standing_people(skeleton=BODY13)
+    people = replace(people, skeleton=hostile_skeleton())
+    write_html([people], [IMAGE], tmp_path / "p.html", HOSTILE + "{{data}}", names=[HOSTILE])
+    page = (tmp_path / "p.html").read_text()
+    assert HOSTILE not in page and page.count("</script>") == 2
+    assert embedded(tmp_path / "p.html")["joints"][-1] == HOSTILE
+
+
+def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no images"):
+        write_html([], [], tmp_path / "p.html")
+    with pytest.raises(ValueError, match="one skeleton"):
+        coco = convert_people(standing_people(), "COCO17")
+        write_html([standing_people(), coco], [IMAGE, IMAGE], tmp_path / "p.html")
+    with pytest.raises(ValueError, match="shorter|longer"):
+        write_html([standing_people()], [], tmp_path / "p.html")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    """A page of a headless browser that keeps what its console said in `console_lines`."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    if BROWSER is None:
+        pytest.skip("no chromium here")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield browser.new_page(viewport={"width": 1200, "height": 800})
+        browser.close()
+
+
+@pytest.fixture
+def opened(page: Page, tmp_path: Path) -> Iterator[Page]:
+    """A page of two frames: two people, then nobody. Whatever a test does, the console must stay silent."""
+    said: list[str] = []
+    keep_console, keep_error = (lambda m: said.append(m.text)), (lambda e: said.append(str(e)))
+    page.on("console", keep_console)
+    page.on("pageerror", keep_error)
+    people = [replace(p, skeleton=hostile_skeleton()) for p in (standing_people(2, x=130.0), standing_people(0))]
+    write_html(people, [IMAGE, IMAGE], tmp_path / "p.html", HOSTILE, names=[HOSTILE, "second"])
+    page.goto((tmp_path / "p.html").as_uri())
+    page.wait_for_function("pictures.every(picture => picture.complete)")
+    yield page
+    assert said == [] and page.evaluate("document.title") == HOSTILE
+    page.remove_listener("console", keep_console)
+    page.remove_listener("pageerror", keep_error)
+
+
+def pixels_of_colour(page: Page, canvas: str, css: str) -> int:
+    return page.evaluate(
+        """([id, css]) => {
+            const canvas = document.getElementById(id), wanted = [1, 3, 5].map(i => parseInt(css.slice(i, i + 2), 16));
+            const all = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+            let count = 0;
+            for (let i = 0; i < all.length; i += 4) count += wanted.every((value, c) => all[i + c] === value);
+            return count;
+        }""",
+        [canvas, css],
+    )
+
+
+def person_pixels(page: Page, person: int) -> tuple[int, int]:
+    """Pixels in the person's own colour: on the image, in the 3D scene."""
+    css = page.evaluate("i => data.frames[0].people[i].colour", person)
+    return pixels_of_colour(page, "overlay", css), pixels_of_colour(page, "scene", css)
+
+
+def test_it_draws_and_a_person_can_be_hidden(opened: Page) -> None:
+    assert all(count > 50 for count in (*person_pixels(opened, 0), *person_pixels(opened, 1)))
+    opened.locator("#people input").nth(1).uncheck()
+    assert person_pixels(opened, 1) == (0, 0) and min(person_pixels(opened, 0)) > 50
+    opened.locator("#people input").nth(1).check()
+    assert min(person_pixels(opened, 1)) > 50
+
+
+@pytest.mark.parametrize("canvas", ["overlay", "scene"])
+def test_hovering_a_joint_tells_its_name_place_and_spread(opened: Page, canvas: str) -> None:
+    box = opened.locator(f"#{canvas}").bounding_box()
+    assert box is not None
+    number = BODY13.index("left_ankle")
+    at = opened.evaluate("([c, j]) => { const {x, y} = placed[c][j]; return {x, y}; }", [canvas, number])
+    opened.mouse.move(box["x"] + at["x"], box["y"] + at["y"])
+    tip = opened.inner_text("#tip")
+    assert (
+        tip.startswith("left_ankle, person 1\nx ")
+        and " m\n" in tip
+        and "spread 0.0 cm" in tip
+        and "in the image" in tip
+    )
+    opened.mouse.move(box["x"] + 3, box["y"] + 3)
+    assert opened.locator("#tip").is_hidden()
+
+
+def test_the_keyboard_does_it_all(opened: Page) -> None:
+    opened.focus("#scene")
+    before = opened.evaluate("placed.scene.map(at => at.x)")
+    opened.keyboard.press("ArrowLeft")
+    assert opened.evaluate("placed.scene.map(at => at.x)") != before
+    opened.keyboard.press("0")
+    assert opened.evaluate("placed.scene.map(at => at.x)") == before
+    opened.keyboard.press("n")
+    assert opened.inner_text("#joint").startswith("right_ankle, person 1; ")
+    opened.keyboard.press("p")
+    assert opened.inner_text("#joint").startswith(HOSTILE + ", person 2; ")
+    opened.keyboard.press("2")
+    assert person_pixels(opened, 1) == (0, 0)
+    opened.keyboard.press(".")
+    assert opened.inner_text("#name") == "second (2 of 2)" and opened.locator("#people li").count() == 0
+    opened.keyboard.press(",")
+    assert opened.inner_text("#name") == f"{HOSTILE} (1 of 2)"
+
+
+def test_dragging_orbits_and_the_wheel_zooms(opened: Page) -> None:
+    box = opened.locator("#scene").bounding_box()
+    assert box is not None
+    opened.mouse.move(box["x"] + 40, box["y"] + 400)
+    opened.mouse.down()
+    opened.mouse.move(box["x"] + 140, box["y"] + 400)
+    opened.mouse.up()
+    assert opened.evaluate("state.azimuth") < 0  # 0.45 - 100 px * 0.008
+    opened.mouse.wheel(0, -300)
+    opened.wait_for_function("state.zoom > 1.3")
+
+
+def test_light_and_dark(opened: Page) -> None:
+    light = opened.evaluate("getComputedStyle(document.body).backgroundColor")
+    opened.click("#theme")
+    assert opened.evaluate("getComputedStyle(document.body).backgroundColor") != light
+    assert min(person_pixels(opened, 0)) > 50
