@@ -13,9 +13,9 @@ import numpy as np
 from .asf import MOVES, TURNS, AsfSkeleton, Bone, parse_asf
 from .kinematics import euler_rotations
 from .rigs import find_rig
-from .take import BrokenTakeError, Take, body_take, bounded_text, numbers, to_camera_axes
+from .take import BrokenTakeError, Take, body_take, bounded_text, check_places, numbers, to_camera_axes
 
-__all__ = ["DEFAULT_FPS", "parse_amc", "read_asf_amc"]
+__all__ = ["DEFAULT_FPS", "parse_amc", "parse_amc_rotations", "read_asf_amc"]
 
 #: AMC files do not say it; CMU's and HDM05's are nearly all recorded at 120 Hz.
 DEFAULT_FPS = 120.0
@@ -40,7 +40,25 @@ def parse_amc(data: bytes, source: str, skeleton: AsfSkeleton, fps: float = DEFA
             of values, frame numbers that do not count up by one, no frames, a rig without a table.
     """
     rig, plain = find_rig(skeleton.tree, skeleton.source)
+    frames, rotations, root_positions = parse_amc_rotations(data, source, skeleton)
+    positions = skeleton.tree.positions(rotations, root_positions)
+    joints = rig.joints_of(plain, positions) * skeleton.metres_per_unit
+    return body_take(to_camera_axes(joints, rig.up), frames, fps, source)
+
+
+def parse_amc_rotations(
+    data: bytes, source: str, skeleton: AsfSkeleton
+) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
+    """What a motion says of every bone, for `NodeTree.positions`; the file's own axes and unit.
+
+    Returns:
+        (F,) frame numbers; bone -> (F, 3, 3) local rotations, bones that do not move left out; (F, 3) root positions.
+
+    Raises:
+        BrokenTakeError: see `parse_amc`.
+    """
     frames, values = _frames(bounded_text(data, source), source, skeleton)
+    check_places(len(frames), len(skeleton.tree.names), source)
     rotations, root_positions = {}, np.zeros((len(frames), 3))
     start = 0
     for name, width in skeleton.columns.items():
@@ -53,9 +71,7 @@ def parse_amc(data: bytes, source: str, skeleton: AsfSkeleton, fps: float = DEFA
             else:
                 root_positions[:, MOVES.index(dof)] = column
         rotations[name] = _local_rotations(bone, turns, skeleton.radians)
-    positions = skeleton.tree.positions(rotations, root_positions + skeleton.tree.offsets[0])
-    joints = rig.joints_of(plain, positions) * skeleton.metres_per_unit
-    return body_take(to_camera_axes(joints, rig.up), frames, fps, source)
+    return frames, rotations, root_positions + skeleton.tree.offsets[0]
 
 
 def _local_rotations(bone: Bone, turns: np.ndarray, radians: bool) -> np.ndarray:

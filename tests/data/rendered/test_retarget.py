@@ -1,0 +1,48 @@
+"""Limbs of the posed body point where the motion says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from lcrnet_d2.data.rendered.body_model import Phenotype
+from lcrnet_d2.data.rendered.retarget import PARTS, bone_turns, turn_between
+from lcrnet_d2.data.rendered.scene import Studio
+from lcrnet_d2.mocap import limb_turns
+from lcrnet_d2.structures import BODY13
+
+
+def test_the_parts_are_those_that_motion_capture_gives() -> None:
+    assert PARTS == limb_turns.PARTS
+
+
+def test_smallest_turn_between_directions() -> None:
+    a, b = np.array([2.0, 0, 0]), np.array([0, 0.5, 0])
+    turn = turn_between(a, b)
+    np.testing.assert_allclose(turn @ [1, 0, 0], [0, 1, 0], atol=1e-12)
+    np.testing.assert_allclose(turn @ [0, 0, 1], [0, 0, 1], atol=1e-12)  # about z, and nothing else
+    np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_limbs_follow_the_motion_whatever_the_body(studio: Studio, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    model = studio._shop._model
+    turns = Rotation.random(len(PARTS), random_state=seed).as_matrix()
+    rest = model.shape(Phenotype.sample(rng))
+    joints = dict(zip(BODY13.joints, model.pose(rest, bone_turns(model, rest, turns)).joints, strict=True))
+    for side, out in (("left", 1.0), ("right", -1.0)):
+        limbs = (("tibia", "knee", "ankle", [0, -1, 0]), ("radius", "elbow", "wrist", [out, 0, 0]))
+        for part, start, end, canonical in limbs:
+            direction = joints[f"{side}_{end}"] - joints[f"{side}_{start}"]
+            wanted = turns[PARTS.index(side[0] + part)] @ canonical
+            angle = np.degrees(np.arccos(np.clip(direction @ wanted / np.linalg.norm(direction), -1, 1)))
+            assert angle < 3, f"{side} {part} is off by {angle:.1f} degrees"
+
+
+def test_children_are_smaller_and_all_stand_on_their_feet(studio: Studio) -> None:
+    model = studio._shop._model
+    common = {"gender": 0.5, "muscle": 0.5, "weight": 0.5, "height": 0.5, "proportions": 0.5}
+    heights = [np.ptp(model.shape(Phenotype(age=age, **common)).vertices[studio._shop._used, 1]) for age in (0.4, 0.7)]
+    assert 1.2 < heights[0] < 1.65 < heights[1] < 2.0

@@ -1,0 +1,38 @@
+"""Turns of limbs rebuild the directions between the recorded joints."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lcrnet_d2.mocap import BrokenTakeError
+from lcrnet_d2.mocap.limb_turns import CANONICAL_DIRECTIONS, PARTS, TurnTake, read_turns, turn_between
+from lcrnet_d2.structures import BODY13
+
+_BONES = {"femur": ("hip", "knee"), "tibia": ("knee", "ankle"), "humerus": ("shoulder", "elbow")}
+
+
+def test_opposite_directions_have_a_turn_too() -> None:
+    np.testing.assert_allclose(turn_between(np.array([1.0, 0, 0]), np.array([-1.0, 0, 0])) @ [1, 0, 0], [-1, 0, 0])
+
+
+def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
+    (found,) = read_turns([tmp_path / "none"], 10)
+    assert isinstance(found, BrokenTakeError)
+
+
+@pytest.mark.skipif("LCRNET_REAL_DATA" not in os.environ, reason="LCRNET_REAL_DATA names no folder")
+def test_turns_of_cmu_point_along_the_recorded_limbs() -> None:
+    takes = read_turns([Path(os.environ["LCRNET_REAL_DATA"]) / "mocap" / "cmu_asfamc.tar.xz"], 2)
+    take = next(take for take in takes if isinstance(take, TurnTake))
+    assert take.turns.shape[1:] == (len(PARTS), 3, 3)
+    assert take.lift.min() >= 0
+    for side, name in (("l", "left"), ("r", "right")):
+        for part, (start, end) in _BONES.items():
+            bone = take.poses_3d[:, BODY13.index(f"{name}_{end}")] - take.poses_3d[:, BODY13.index(f"{name}_{start}")]
+            turned = take.turns[:, PARTS.index(side + part)] @ CANONICAL_DIRECTIONS[side + part]
+            direction = turned * [1, -1, -1]  # y up to camera axes
+            np.testing.assert_allclose(direction, bone / np.linalg.norm(bone, axis=1, keepdims=True), atol=1e-5)
