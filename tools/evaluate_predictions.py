@@ -6,22 +6,21 @@ examples:
   on a config's set    ... --protocol mpii_single --config-file my.yaml --data-set mpii_val --anchors anchors.npz
   poses.json           ... --protocol pck_3d --pose-file people.json --predictions output/demo/poses.json
   MuPoTS-3D            ... --protocol mupots --mupots MultiPersonTestSet --predictions poses.json
+  Figure 5 or 6        ... --output output/p1 --figures
 
 Predictions are what evaluators save (pose_predictions.json: NMS and PPI) or the demo's poses.json (PPI).
-Writes report.md and metrics.json into --output and prints the report.
+Writes report.md and metrics.json into --output and prints the report. --figures adds figure_5.png (3D protocols;
+needs NMS and PPI) or figure_6.png (mpii_single; with --anchors against rarity too).
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from detectron2.data import DatasetCatalog
 
 from lcrnet_d2.config import load_config
@@ -33,8 +32,10 @@ from lcrnet_d2.evaluation.people import MIN_JOINTS_SEEN
 from lcrnet_d2.evaluation.protocols import PROTOCOL_NAMES, build_judge
 from lcrnet_d2.evaluation.report import Report, in_order_of
 from lcrnet_d2.evaluation.saved_predictions import read_saved_predictions
-from lcrnet_d2.placement import PinholeCamera, place_people
+from lcrnet_d2.protocol_choice import MUPOTS, place_in_camera
+from lcrnet_d2.reproduction.own_figures import draw_own_figure
 from lcrnet_d2.structures import SKELETONS, AnchorPoses, Skeleton
+from lcrnet_d2.structures.whole_files import write_json, write_text
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -46,32 +47,37 @@ def main(argv: list[str] | None = None) -> None:
     print(report.markdown)
     if args.output is not None:
         args.output.mkdir(parents=True, exist_ok=True)
-        (args.output / "report.md").write_text(report.markdown)
-        (args.output / "metrics.json").write_text(json.dumps(_without_nan(report.metrics), indent=1))
+        write_text(args.output / "report.md", report.markdown)
+        write_json(args.output / "metrics.json", _without_nan(report.metrics), indent=1)
 
 
 def evaluate(args: argparse.Namespace) -> Report:
-    """The protocol's report."""
+    """The protocol's report; draws its figure where one is asked for."""
     skeleton = SKELETONS[args.skeleton]
-    if args.protocol == "mupots":
-        if args.mupots is None:
-            raise ValueError("--protocol mupots needs --mupots, the folder with TS1/annot.mat ... or MuPoTS-3D.json")
-        frames = read_mupots(args.mupots)
-        records = frames_as_records(frames)
-        predictions = read_saved_predictions(args.predictions, skeleton, records)
-        ordered = in_order_of(records, predictions, len(skeleton))
-        return report_mupots(frames, ordered, skeleton, args.score_threshold)
+    if args.figures and args.output is None:
+        raise ValueError("--figures needs --output, the folder to draw into")
+    if args.protocol == MUPOTS:
+        return evaluate_mupots(args, skeleton)
     records = read_records(args, skeleton)
-    judge = build_judge(
-        args.protocol,
-        skeleton,
-        score_threshold=args.score_threshold,
-        min_joints_seen=args.min_joints_seen,
-        anchors=None if args.anchors is None else AnchorPoses.load(args.anchors),
-        place=place_in_camera,
-    )
-    predictions = read_saved_predictions(args.predictions, skeleton, records)
-    return judge(records, in_order_of(records, predictions, len(skeleton)))
+    saved = read_saved_predictions(args.predictions, skeleton, records)
+    predictions = in_order_of(records, saved, len(skeleton))
+    anchors = None if args.anchors is None else AnchorPoses.load(args.anchors)
+    options = {"anchors": anchors, "score_threshold": args.score_threshold, "min_joints_seen": args.min_joints_seen}
+    report = build_judge(args.protocol, skeleton, place=place_in_camera, **options)(records, predictions)
+    if args.figures:
+        draw_own_figure(args.protocol, records, predictions, skeleton, args.output, **options)
+    return report
+
+
+def evaluate_mupots(args: argparse.Namespace, skeleton: Skeleton) -> Report:
+    if args.mupots is None:
+        raise ValueError("--protocol mupots needs --mupots, the folder with TS1/annot.mat ... or MuPoTS-3D.json")
+    if args.figures:
+        raise ValueError("no figure goes with the protocol mupots")
+    frames = read_mupots(args.mupots)
+    records = frames_as_records(frames)
+    saved = read_saved_predictions(args.predictions, skeleton, records)
+    return report_mupots(frames, in_order_of(records, saved, len(skeleton)), skeleton, args.score_threshold)
 
 
 def read_records(args: argparse.Namespace, skeleton: Skeleton) -> list[dict[str, Any]]:
@@ -87,23 +93,17 @@ def read_records(args: argparse.Namespace, skeleton: Skeleton) -> list[dict[str,
     return DatasetCatalog.get(args.data_set)
 
 
-def place_in_camera(poses_2d: np.ndarray, poses_3d: np.ndarray, camera: Mapping[str, float]) -> np.ndarray:
-    """(F, 3) m: the displacement whose projection fits the 2D pose best (Fig. 7)."""
-    pinhole = PinholeCamera(**{key: camera[key] for key in ("fx", "fy", "cx", "cy")})
-    return place_people(torch.from_numpy(poses_2d).double(), torch.from_numpy(poses_3d).double(), pinhole).numpy()
-
-
 def _without_nan(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float | None]]:
     """JSON has no NaN."""
     return {task: {k: None if math.isnan(v) else v for k, v in row.items()} for task, row in metrics.items()}
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    known = "\n".join(f"  {name:<13} {what}" for name, what in [*PROTOCOL_NAMES.items(), ("mupots", "MuPoTS-3D")])
+    known = "\n".join(f"  {name:<13} {what}" for name, what in [*PROTOCOL_NAMES.items(), (MUPOTS, "MuPoTS-3D")])
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=f"protocols:\n{known}", formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--protocol", required=True, choices=[*PROTOCOL_NAMES, "mupots"], metavar="NAME")
+    parser.add_argument("--protocol", required=True, choices=[*PROTOCOL_NAMES, MUPOTS], metavar="NAME")
     parser.add_argument("--predictions", type=Path, required=True, help="pose_predictions.json or poses.json")
     parser.add_argument("--pose-file", type=Path, help="ground truth: a JSON file of poses")
     parser.add_argument("--image-root", type=Path, help="folder its file names are relative to (default: its own)")
@@ -119,7 +119,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help="people of whom fewer joints are seen are ignored (3D sets); 0 if the data do not say which are seen",
     )
     parser.add_argument("--anchors", type=Path, help="the model's anchor poses, for PCKh against rarity")
-    parser.add_argument("--output", type=Path, help="folder for report.md and metrics.json")
+    parser.add_argument("--figures", action="store_true", help="draw figure_5.png (3D) or figure_6.png (mpii_single)")
+    parser.add_argument("--output", type=Path, help="folder for report.md, metrics.json and figures")
     return parser.parse_args(argv)
 
 

@@ -5,9 +5,9 @@ from .coco_keypoints import COCOKeypointEvaluator
 from .dataset_metrics import evaluate_predictions
 from .metrics import auc_3d, bootstrap_interval, head_size, mean_2d_error, mpjpe, pck_2d, pck_3d, pckh
 from .people import (
-    DetectedPeople,
     ImagePredictions,
     ImageTruth,
+    PredictedPeople,
     predictions_from_instances,
     truth_from_dict,
 )
@@ -22,7 +22,7 @@ from .score_threshold import ScoreThreshold, choose_score_threshold
 __all__ = [
     "PROTOCOL_NAMES",
     "COCOKeypointEvaluator",
-    "DetectedPeople",
+    "PredictedPeople",
     "ImagePredictions",
     "ImageTruth",
     "MethodThresholds",

@@ -14,7 +14,7 @@ import torch
 from ..structures import Skeleton, centre_poses
 from .dataset_metrics import FoundPeople, find_people
 from .metrics import auc_3d, pck_3d
-from .people import MIN_JOINTS_SEEN, ImagePredictions, truth_from_dict
+from .people import MIN_JOINTS_SEEN, ImagePredictions, ImageTruth, PredictedPeople, truth_from_dict
 from .report import Report, detected_people, markdown_table, mean_with_interval, methods_in
 
 __all__ = ["CameraSpaceErrors", "Placement", "camera_space_errors", "report_3d_sets", "report_camera_space"]
@@ -88,8 +88,41 @@ def report_camera_space(
         ValueError: nobody has a root_position in an image with a camera.
     """
     kept = [i for i, record in enumerate(records) if "camera" in record]
-    records, predictions = [records[i] for i in kept], [predictions[i] for i in kept]
-    truths = [truth_from_dict(record, len(skeleton), min_joints_seen) for record in records]
+    to_find = _people_in_cameras([records[i] for i in kept], len(skeleton), min_joints_seen)
+    if not to_find.num_people:
+        raise ValueError(
+            f"nobody with {min_joints_seen} joints seen (v = 2) has a root_position in an image with a camera"
+        )
+    metrics, rows = {}, []
+    for method in methods_in([predictions[i] for i in kept]):
+        detected = [detected_people(predictions[i], method, score_threshold) for i in kept]
+        errors = _errors_of_found(to_find, detected, place, skeleton)
+        metrics[f"camera_space_{method}"] = _metrics(errors, to_find.num_people)
+        rows.append([method.upper(), *_cells(errors, to_find.num_people)])
+    header = ["", "found / people", "MRPE (mm)", "PCK_abs found (%)", "PCK_abs all (%)"]
+    protocol = (
+        f"Camera space: root: body centre; {len(skeleton)} joints ({skeleton.name}); no alignment; people matched in "
+        "2D; PCK_abs under 150 mm; means [95 % interval] over people. The camera is the data set's.\n"
+    )
+    return Report(metrics, "\n".join(["# Camera space\n", protocol, markdown_table(header, rows)]))
+
+
+class _PeopleInCameras(NamedTuple):
+    """Images with a camera: their dataset dicts, truths, and per image (M, 3) m roots and (M,) bool, who is to be
+    found: counted, with a 3D pose and a root."""
+
+    records: Sequence[Mapping[str, Any]]
+    truths: list[ImageTruth]
+    roots: list[np.ndarray]
+    has_root: list[np.ndarray]
+
+    @property
+    def num_people(self) -> int:
+        return sum(int(flags.sum()) for flags in self.has_root)
+
+
+def _people_in_cameras(records: Sequence[Mapping[str, Any]], num_joints: int, min_joints_seen: int) -> _PeopleInCameras:
+    truths = [truth_from_dict(record, num_joints, min_joints_seen) for record in records]
     roots = [
         np.array([a.get("root_position", (np.nan,) * 3) for a in r.get("annotations", [])]).reshape(-1, 3)
         for r in records
@@ -97,42 +130,43 @@ def report_camera_space(
     has_root = [
         np.isfinite(root).all(1) & t.measured_3d.any(1) & t.is_counted for root, t in zip(roots, truths, strict=True)
     ]
-    n_people = sum(int(flags.sum()) for flags in has_root)
-    if not n_people:
-        raise ValueError(
-            f"nobody with {min_joints_seen} joints seen (v = 2) has a root_position in an image with a camera"
-        )
-    metrics, rows = {}, []
-    for method in methods_in(predictions):
-        found = find_people(truths, [detected_people(p, method, score_threshold) for p in predictions])
-        found = found.rows(np.array([has_root[i][a] for i, a in found.keys.tolist()], dtype=bool))
-        true_roots = np.array([roots[i][a] for i, a in found.keys.tolist()]).reshape(-1, 3)
-        errors = camera_space_errors(
-            _centred(found.detected.poses_3d, skeleton),
-            _placed(found, records, place, skeleton),
-            _centred(found.true_3d, skeleton),
-            true_roots,
-            found.measured_3d,
-        )
-        pck_all = np.concatenate([errors.pck_abs, np.zeros(n_people - len(errors.pck_abs))])
-        n_placed = int(np.isfinite(errors.root_mm).sum())
-        metrics[f"camera_space_{method}"] = {
-            "n_people": float(n_people),
-            "n_found": float(len(found.keys)),
-            "n_placed": float(n_placed),
-            "mrpe_mm": _mean(errors.root_mm),
-            **{f"mrpe_{axis}_mm": _mean(np.abs(errors.root_xyz_mm[:, i])) for i, axis in enumerate("xyz")},
-            "pck_abs_150mm": 100 * _mean(errors.pck_abs),
-            "pck_abs_150mm_all": 100 * _mean(pck_all),
-        }
-        cells = [mean_with_interval(errors.root_mm), mean_with_interval(100 * errors.pck_abs)]
-        rows.append([method.upper(), f"{len(found.keys)} / {n_people}", *cells, mean_with_interval(100 * pck_all)])
-    header = ["", "found / people", "MRPE (mm)", "PCK_abs found (%)", "PCK_abs all (%)"]
-    protocol = (
-        f"Camera space: root: body centre; {len(skeleton)} joints ({skeleton.name}); no alignment; people matched in "
-        "2D; PCK_abs under 150 mm; means [95 % interval] over people. The camera is the data set's.\n"
+    return _PeopleInCameras(records, truths, roots, has_root)
+
+
+def _errors_of_found(
+    to_find: _PeopleInCameras, detected: Sequence[PredictedPeople], place: Placement, skeleton: Skeleton
+) -> CameraSpaceErrors:
+    found = find_people(to_find.truths, detected)
+    found = found.rows(np.array([to_find.has_root[i][a] for i, a in found.keys.tolist()], dtype=bool))
+    return camera_space_errors(
+        _centred(found.detected.poses_3d, skeleton),
+        _placed(found, to_find.records, place, skeleton),
+        _centred(found.true_3d, skeleton),
+        np.array([to_find.roots[i][a] for i, a in found.keys.tolist()]).reshape(-1, 3),
+        found.measured_3d,
     )
-    return Report(metrics, "\n".join(["# Camera space\n", protocol, markdown_table(header, rows)]))
+
+
+def _with_missed(errors: CameraSpaceErrors, n_people: int) -> np.ndarray:
+    """(n_people,) PCK_abs of everyone, no joint of those missed being correct."""
+    return np.concatenate([errors.pck_abs, np.zeros(n_people - len(errors.pck_abs))])
+
+
+def _metrics(errors: CameraSpaceErrors, n_people: int) -> dict[str, float]:
+    return {
+        "n_people": float(n_people),
+        "n_found": float(len(errors.root_mm)),
+        "n_placed": float(np.isfinite(errors.root_mm).sum()),
+        "mrpe_mm": _mean(errors.root_mm),
+        **{f"mrpe_{axis}_mm": _mean(np.abs(errors.root_xyz_mm[:, i])) for i, axis in enumerate("xyz")},
+        "pck_abs_150mm": 100 * _mean(errors.pck_abs),
+        "pck_abs_150mm_all": 100 * _mean(_with_missed(errors, n_people)),
+    }
+
+
+def _cells(errors: CameraSpaceErrors, n_people: int) -> list[str]:
+    values = (errors.root_mm, 100 * errors.pck_abs, 100 * _with_missed(errors, n_people))
+    return [f"{len(errors.root_mm)} / {n_people}", *(mean_with_interval(v) for v in values)]
 
 
 def report_3d_sets(

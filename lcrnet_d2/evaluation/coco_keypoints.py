@@ -22,7 +22,7 @@ from pycocotools.cocoeval import Params
 
 from ..structures import COCO17, Skeleton
 from .gathering import PredictionCollector, gather_predictions
-from .people import DetectedPeople, ImagePredictions, ImageTruth, truth_from_dict
+from .people import ImagePredictions, ImageTruth, PredictedPeople, truth_from_dict
 
 __all__ = ["COCOKeypointEvaluator", "coco_ground_truth", "oks_sigmas"]
 
@@ -175,7 +175,7 @@ def _coco_evaluator(ground_truth: dict[str, Any], sigmas: list[float]) -> COCOEv
             MetadataCatalog.remove(name)  # its attributes cannot be set twice
 
 
-def _instances(people: DetectedPeople, width: int, height: int) -> Instances:
+def _instances(people: PredictedPeople, width: int, height: int) -> Instances:
     """New `Instances` of one method's people (`cat` copies), the box being the one around all joints."""
     poses_2d = torch.from_numpy(people.poses_2d).float()
     n, j = poses_2d.shape[:2]

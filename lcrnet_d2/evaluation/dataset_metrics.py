@@ -14,7 +14,7 @@ import torch
 from ..structures import AnchorPoses, Skeleton, centre_poses
 from .matching import match_people
 from .metrics import mpjpe, pck_2d, pck_3d
-from .people import DetectedPeople, ImagePredictions, ImageTruth, predictions_in_order
+from .people import ImagePredictions, ImageTruth, PredictedPeople, predictions_in_order
 
 __all__ = ["FoundPeople", "evaluate_predictions", "find_people", "pair_by_image"]
 
@@ -33,7 +33,7 @@ class FoundPeople(NamedTuple):
     """
 
     keys: np.ndarray
-    detected: DetectedPeople
+    detected: PredictedPeople
     boxes: np.ndarray
     true_2d: np.ndarray
     annotated_2d: np.ndarray
@@ -108,7 +108,7 @@ def pair_by_image(
     return predictions_in_order(images, predictions, num_joints)
 
 
-def find_people(truths: Sequence[ImageTruth], detected: Sequence[DetectedPeople]) -> FoundPeople:
+def find_people(truths: Sequence[ImageTruth], detected: Sequence[PredictedPeople]) -> FoundPeople:
     """Matches one method's detections, image by image, and gathers the pairs found.
 
     Args:
@@ -124,7 +124,7 @@ def find_people(truths: Sequence[ImageTruth], detected: Sequence[DetectedPeople]
     fields = ("scores", "poses_2d", "poses_3d", "boxes", "classes")
     return FoundPeople(
         keys=np.concatenate([np.stack([np.full_like(m.people, i), m.people], 1) for i, m in enumerate(matches)]),
-        detected=DetectedPeople(*(np.concatenate([getattr(p, name) for p in people]) for name in fields)),
+        detected=PredictedPeople(*(np.concatenate([getattr(p, name) for p in people]) for name in fields)),
         boxes=gathered("boxes"),
         true_2d=gathered("poses_2d"),
         annotated_2d=gathered("annotated_2d"),
@@ -134,7 +134,7 @@ def find_people(truths: Sequence[ImageTruth], detected: Sequence[DetectedPeople]
     )
 
 
-def _above(people: DetectedPeople, threshold: float) -> DetectedPeople:
+def _above(people: PredictedPeople, threshold: float) -> PredictedPeople:
     return people[people.scores >= threshold]
 
 
@@ -185,7 +185,7 @@ def _common_metrics(
     return results
 
 
-def _anchor_poses(anchors: AnchorPoses, detected: DetectedPeople) -> tuple[np.ndarray, np.ndarray]:
+def _anchor_poses(anchors: AnchorPoses, detected: PredictedPeople) -> tuple[np.ndarray, np.ndarray]:
     """(F, J, 2) px and (F, J, 3) m: the predicted class's anchor pose, in the box it was predicted for."""
     classes = torch.from_numpy(detected.classes).long()
     unknown = int((classes < 0).sum())

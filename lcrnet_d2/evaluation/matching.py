@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from detectron2.structures import Boxes, pairwise_ioa, pairwise_iou
-from scipy.optimize import linear_sum_assignment
 
 from .metrics import mean_2d_error
 from .people import ImageTruth
@@ -72,6 +71,8 @@ def assign(errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Args:
         errors: (M, N), see `pair_errors`.
     """
+    from scipy.optimize import linear_sum_assignment  # scipy takes longer to import than all of this package
+
     people, detections = linear_sum_assignment(np.minimum(errors, FOUND_BELOW))
     found = errors[people, detections] < FOUND_BELOW
     return people[found], detections[found]

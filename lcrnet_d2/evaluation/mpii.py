@@ -20,11 +20,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 
 from ..structures import AnchorPoses, Skeleton, centre_poses, pose_distance
 from .metrics import head_size
-from .people import DetectedPeople
+from .people import PredictedPeople
 
 __all__ = [
     "PCKH_THRESHOLDS",
@@ -48,7 +47,7 @@ _SIZE_RATIO = (0.3, 2.0)
 _PX_PER_SCALE = 200.0
 
 
-def select_poses(objpos: np.ndarray, scale: np.ndarray, people: DetectedPeople) -> np.ndarray:
+def select_poses(objpos: np.ndarray, scale: np.ndarray, people: PredictedPeople) -> np.ndarray:
     """The detection that corresponds to each annotated person, by position and scale only.
 
     A person's size is 200 * scale px. A detection is a candidate where the box around its joints has its
@@ -64,6 +63,8 @@ def select_poses(objpos: np.ndarray, scale: np.ndarray, people: DetectedPeople) 
     Returns:
         (N,) detection of each person, -1 where there is none.
     """
+    from scipy.optimize import linear_sum_assignment  # scipy takes longer to import than all of this package
+
     chosen = np.full(len(objpos), -1)
     if not (len(objpos) and len(people)):
         return chosen
@@ -97,7 +98,7 @@ class SinglePersonErrors(NamedTuple):
 
 
 def single_person_errors(
-    records: Sequence[Mapping[str, Any]], detected: Sequence[DetectedPeople], skeleton: Skeleton
+    records: Sequence[Mapping[str, Any]], detected: Sequence[PredictedPeople], skeleton: Skeleton
 ) -> SinglePersonErrors:
     """Joint errors of the people of the single-person subset: those with objpos, scale and head size.
 

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.io import savemat
 
 from ..structures import MPII16, Skeleton
 
@@ -55,6 +54,8 @@ def export_single_person(path: str | Path, images: Sequence[Sequence[np.ndarray 
         images: for each test image and each of its annorect (16, 2) continuous px, None for a person who is
             not evaluated; NaN for one not found, which the benchmark counts as wrong.
     """
+    from scipy.io import savemat
+
     pred = [_image([None if pose is None else _points(pose) for pose in people]) for people in images]
     savemat(path, {"pred": _structs(pred, ("annorect",))})
 
@@ -66,6 +67,8 @@ def export_multi_person(path: str | Path, groups: Sequence[tuple[np.ndarray, np.
         path: the .mat file.
         groups: for each group (N, 16, 2) continuous px and (N,) scores; a joint's score is its person's.
     """
+    from scipy.io import savemat
+
     pred = [_image([_points(p, float(s)) for p, s in zip(poses, scores, strict=True)]) for poses, scores in groups]
     savemat(path, {"pred": _structs(pred, ("annorect",))})
 

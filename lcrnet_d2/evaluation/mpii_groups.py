@@ -13,7 +13,7 @@ import numpy as np
 
 from ..structures import Skeleton
 from .mpii import annotated_joints, head_sizes
-from .people import DetectedPeople
+from .people import PredictedPeople
 
 __all__ = ["Group", "average_precision", "group_labels", "groups_of", "joint_average_precisions"]
 
@@ -39,7 +39,7 @@ class Group(NamedTuple):
 
 
 def groups_of(
-    records: Sequence[Mapping[str, Any]], detected: Sequence[DetectedPeople], skeleton: Skeleton
+    records: Sequence[Mapping[str, Any]], detected: Sequence[PredictedPeople], skeleton: Skeleton
 ) -> list[Group]:
     """The groups of a data set: annotations of an image with the same `group`, and the detections in its region.
 
@@ -73,7 +73,7 @@ def groups_of(
     return groups
 
 
-def _in_region(members: Sequence[Mapping[str, Any]], people: DetectedPeople) -> np.ndarray:
+def _in_region(members: Sequence[Mapping[str, Any]], people: PredictedPeople) -> np.ndarray:
     """(N,) bool."""
     if not len(people):
         return np.zeros(0, dtype=bool)

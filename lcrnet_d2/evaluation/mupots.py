@@ -6,7 +6,6 @@ Shapes: M people annotated, N detected, J joints of the model. The benchmark's 1
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +16,9 @@ import numpy as np
 import torch
 
 from ..structures import MUPOTS17, Skeleton
+from ..structures.bounded_files import load_mat, read_json
 from .metrics import AUC_THRESHOLDS_MM
-from .people import DetectedPeople
+from .people import PredictedPeople
 
 __all__ = [
     "MuPoTSFrame",
@@ -94,12 +94,10 @@ def _number(sequence: str) -> int:
 
 
 def _read_annot(file: Path) -> list[MuPoTSFrame]:
-    from scipy.io import loadmat
-
     sequence = file.parent.name
     try:
-        annotations = loadmat(file)["annotations"]  # cells: frames x people, each a struct of (2 or 3, 17) arrays
-    except (KeyError, ValueError, NotImplementedError) as error:
+        annotations = load_mat(file)["annotations"]  # cells: frames x people, each a struct of (2 or 3, 17) arrays
+    except (KeyError, ValueError) as error:
         raise ValueError(f"{file} is not an annot.mat of MuPoTS-3D: {error!r}") from error
     frames = []
     for number, row in enumerate(annotations):
@@ -120,7 +118,7 @@ def _field(file: Path, person: np.ndarray, name: str) -> np.ndarray:
 
 def _read_json(file: Path) -> list[MuPoTSFrame]:
     try:
-        content = json.loads(file.read_bytes())
+        content = read_json(file)
         people: dict[int, list[Mapping]] = {image["id"]: [] for image in content["images"]}
         for annotation in content["annotations"]:
             if annotation["is_valid"]:
@@ -136,7 +134,7 @@ def _read_json(file: Path) -> list[MuPoTSFrame]:
             )
             for image in images
         ]
-    except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise ValueError(f"{file} is not a MuPoTS-3D.json: {error!r}") from error
 
 
@@ -213,7 +211,7 @@ class SequenceErrors(NamedTuple):
 
 
 def sequence_errors(
-    frames: Sequence[MuPoTSFrame], detected: Sequence[DetectedPeople], skeleton: Skeleton
+    frames: Sequence[MuPoTSFrame], detected: Sequence[PredictedPeople], skeleton: Skeleton
 ) -> dict[str, SequenceErrors]:
     """Errors of each sequence, relative to the pelvis, predictions rescaled to the true bone lengths.
 

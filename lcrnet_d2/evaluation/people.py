@@ -18,7 +18,7 @@ from detectron2.structures import BoxMode, Instances
 
 __all__ = [
     "MIN_JOINTS_SEEN",
-    "DetectedPeople",
+    "PredictedPeople",
     "ImagePredictions",
     "ImageTruth",
     "predictions_from_instances",
@@ -31,7 +31,7 @@ MIN_JOINTS_SEEN = 4
 
 
 @dataclass(frozen=True)
-class DetectedPeople:
+class PredictedPeople:
     """The people one method (PPI or NMS) finds in an image.
 
     Attributes:
@@ -51,13 +51,13 @@ class DetectedPeople:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def __getitem__(self, rows: np.ndarray) -> DetectedPeople:
+    def __getitem__(self, rows: np.ndarray) -> PredictedPeople:
         """Some of the people: rows as a bool or index array."""
         fields = (self.scores, self.poses_2d, self.poses_3d, self.boxes, self.classes)
-        return DetectedPeople(*(field[rows] for field in fields))
+        return PredictedPeople(*(field[rows] for field in fields))
 
     @classmethod
-    def without_seeds(cls, scores: np.ndarray, poses_2d: np.ndarray, poses_3d: np.ndarray) -> DetectedPeople:
+    def without_seeds(cls, scores: np.ndarray, poses_2d: np.ndarray, poses_3d: np.ndarray) -> PredictedPeople:
         """People of whom only the pose is known, not the class and box it was predicted from."""
         n = len(scores)
         return cls(scores, poses_2d, poses_3d, np.full((n, 4), np.nan), np.full(n, -1))
@@ -79,8 +79,8 @@ class ImagePredictions:
     file_name: str
     width: int
     height: int
-    ppi: DetectedPeople
-    nms: DetectedPeople
+    ppi: PredictedPeople
+    nms: PredictedPeople
 
 
 @dataclass(frozen=True)
@@ -192,10 +192,10 @@ def predictions_from_instances(record: Mapping[str, Any], instances: Instances) 
         file_name=record["file_name"],
         width=width,
         height=height,
-        ppi=DetectedPeople.without_seeds(
+        ppi=PredictedPeople.without_seeds(
             _copied(instances.scores), _copied(instances.pred_keypoints)[..., :2], _copied(instances.pred_poses_3d)
         ),
-        nms=DetectedPeople(
+        nms=PredictedPeople(
             scores=_copied(instances.pred_seed_scores),
             poses_2d=_copied(instances.pred_seed_keypoints) * size,
             poses_3d=_copied(instances.pred_seed_poses_3d),
@@ -228,5 +228,5 @@ def predictions_in_order(
     unknown = sorted(by_id.keys() - {image_id for image_id, *_ in images}, key=str)
     if unknown:
         raise ValueError(f"predictions for {len(unknown)} images that the data set lacks, e.g. image_id {unknown[0]!r}")
-    nobody = DetectedPeople.without_seeds(np.zeros(0), np.zeros((0, num_joints, 2)), np.zeros((0, num_joints, 3)))
+    nobody = PredictedPeople.without_seeds(np.zeros(0), np.zeros((0, num_joints, 2)), np.zeros((0, num_joints, 3)))
     return [by_id.get(image[0]) or ImagePredictions(*image, nobody, nobody) for image in images]

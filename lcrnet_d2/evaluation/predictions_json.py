@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..structures import Skeleton
-from .people import DetectedPeople, ImagePredictions
+from ..structures.bounded_files import read_json
+from ..structures.whole_files import write_json
+from .people import ImagePredictions, PredictedPeople
 
 __all__ = ["load_predictions", "save_predictions"]
 
@@ -43,9 +44,7 @@ def save_predictions(path: str | Path, predictions: Sequence[ImagePredictions], 
             for p in predictions
         ],
     }
-    partial = Path(f"{path}.part")
-    partial.write_text(json.dumps(content))
-    partial.replace(path)
+    write_json(path, content)
 
 
 def load_predictions(path: str | Path, skeleton: Skeleton) -> list[ImagePredictions]:
@@ -57,18 +56,18 @@ def load_predictions(path: str | Path, skeleton: Skeleton) -> list[ImagePredicti
         ValueError: no such JSON, another version, other joints.
     """
     try:
-        content = json.loads(Path(path).read_text())
+        content = read_json(path)
         version, joints = content["version"], content["joint_names"]
         if version != _VERSION:
             raise ValueError(f"version {version}, this program reads {_VERSION}")
         if joints != list(skeleton.joints):
             raise ValueError(f"its joints are {joints}, those of {skeleton.name} are {list(skeleton.joints)}")
         return [_image_from_json(image, len(skeleton)) for image in content["images"]]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path} is not a file of predictions: {error!r}") from error
 
 
-def _people_to_json(people: DetectedPeople) -> list[dict[str, Any]]:
+def _people_to_json(people: PredictedPeople) -> list[dict[str, Any]]:
     poses_2d = np.round(people.poses_2d.astype(np.float64) - PIXEL_CENTRE, _PX_DECIMALS).tolist()
     poses_3d = np.round(people.poses_3d.astype(np.float64), _M_DECIMALS).tolist()
     rows: list[dict[str, Any]] = [
@@ -95,11 +94,11 @@ def _image_from_json(image: dict[str, Any], num_joints: int) -> ImagePredictions
     )
 
 
-def _people_from_json(rows: list[dict[str, Any]], num_joints: int) -> DetectedPeople:
+def _people_from_json(rows: list[dict[str, Any]], num_joints: int) -> PredictedPeople:
     def stacked(values: list[Any], *shape: int) -> np.ndarray:
         return np.array(values, dtype=np.float32).reshape(len(rows), *shape)
 
-    return DetectedPeople(
+    return PredictedPeople(
         scores=np.array([row["score"] for row in rows], dtype=np.float64),
         poses_2d=stacked([row["keypoints_2d"] for row in rows], num_joints, 2) + np.float32(PIXEL_CENTRE),
         poses_3d=stacked([row["pose_3d"] for row in rows], num_joints, 3),

@@ -10,6 +10,7 @@ from detectron2.data import DatasetCatalog
 from detectron2.utils import comm
 
 from ..structures import Skeleton
+from ..structures.whole_files import write_text
 from .gathering import PredictionCollector, gather_predictions
 from .predictions_json import save_predictions
 from .report import Judge, in_order_of
@@ -65,10 +66,11 @@ class ProtocolEvaluator(PredictionCollector):
                 len(records) - len(gathered),
                 len(records),
             )
+        if self._output_dir is not None:  # first: hours of inference are not lost to data that the protocol refuses
+            self._output_dir.mkdir(parents=True, exist_ok=True)
+            save_predictions(self._output_dir / "pose_predictions.json", gathered, self._skeleton)
         report = self._judge(records, in_order_of(records, gathered, len(self._skeleton)))
         _logger.info("%s\n%s", self._dataset_name, report.markdown)
         if self._output_dir is not None:
-            self._output_dir.mkdir(parents=True, exist_ok=True)
-            (self._output_dir / "report.md").write_text(report.markdown)
-            save_predictions(self._output_dir / "pose_predictions.json", gathered, self._skeleton)
+            write_text(self._output_dir / "report.md", report.markdown)
         return OrderedDict(report.metrics)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .metrics import bootstrap_interval
-from .people import DetectedPeople, ImagePredictions, predictions_in_order
+from .people import ImagePredictions, PredictedPeople, predictions_in_order
 
 __all__ = [
     "METHODS",
@@ -59,9 +59,9 @@ def methods_in(predictions: Sequence[ImagePredictions]) -> tuple[str, ...]:
     return tuple(m for m in METHODS if any(len(getattr(p, m)) for p in predictions)) or ("ppi",)
 
 
-def detected_people(predictions: ImagePredictions, method: str, score_threshold: float = 0.0) -> DetectedPeople:
+def detected_people(predictions: ImagePredictions, method: str, score_threshold: float = 0.0) -> PredictedPeople:
     """The people one method ("nms" or "ppi") finds in an image with at least that score."""
-    people: DetectedPeople = getattr(predictions, method)
+    people: PredictedPeople = getattr(predictions, method)
     return people if score_threshold <= 0 else people[people.scores >= score_threshold]
 
 

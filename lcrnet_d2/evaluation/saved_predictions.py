@@ -7,7 +7,6 @@ Kinds: what `predictions_json.save_predictions` writes (NMS and PPI), and the po
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
@@ -16,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from ..structures import Skeleton
-from .people import DetectedPeople, ImagePredictions
+from ..structures.bounded_files import read_json
+from .people import ImagePredictions, PredictedPeople
 from .predictions_json import PIXEL_CENTRE, load_predictions
 
 __all__ = ["read_saved_predictions"]
@@ -56,7 +56,7 @@ def _is_pose_file(path: str | Path) -> bool:
 
 def _read_pose_file(path: str | Path, skeleton: Skeleton) -> list[ImagePredictions]:
     try:
-        content = json.loads(Path(path).read_bytes())
+        content = read_json(path)
         version, joints = content["version"], content["joint_names"]
         if version != _POSE_FILE_VERSION:
             raise ValueError(f"version {version}, this program reads {_POSE_FILE_VERSION}")
@@ -64,7 +64,7 @@ def _read_pose_file(path: str | Path, skeleton: Skeleton) -> list[ImagePredictio
             raise ValueError(f"its joints are {joints}, those of {skeleton.name} are {list(skeleton.joints)}")
         readable = [image for image in content["images"] if "error" not in image]
         return [_image(image, len(skeleton)) for image in readable]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path} is not a poses.json: {error!r}") from error
 
 
@@ -72,13 +72,13 @@ def _image(image: Mapping[str, Any], num_joints: int) -> ImagePredictions:
     people = image["people"]
     poses_2d = np.array([person["keypoints_2d"] for person in people], dtype=np.float64)
     poses_3d = np.array([person["pose_3d"] for person in people], dtype=np.float64)
-    nobody = DetectedPeople.without_seeds(np.zeros(0), np.zeros((0, num_joints, 2)), np.zeros((0, num_joints, 3)))
+    nobody = PredictedPeople.without_seeds(np.zeros(0), np.zeros((0, num_joints, 2)), np.zeros((0, num_joints, 3)))
     return ImagePredictions(
         image_id=image["file_name"],
         file_name=image["file_name"],
         width=image["width"],
         height=image["height"],
-        ppi=DetectedPeople.without_seeds(
+        ppi=PredictedPeople.without_seeds(
             np.array([person["score"] for person in people], dtype=np.float64),
             poses_2d.reshape(len(people), num_joints, 2) + PIXEL_CENTRE,
             poses_3d.reshape(len(people), num_joints, 3),

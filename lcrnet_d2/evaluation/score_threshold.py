@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .matching import assign, is_excused, pair_errors
-from .people import DetectedPeople, ImageTruth
+from .people import ImageTruth, PredictedPeople
 
 __all__ = ["ScoreThreshold", "choose_score_threshold"]
 
@@ -29,7 +29,7 @@ class ScoreThreshold(NamedTuple):
 
 
 def choose_score_threshold(
-    truths: Sequence[ImageTruth], detected: Sequence[DetectedPeople], max_fp_per_image: float = 0.2
+    truths: Sequence[ImageTruth], detected: Sequence[PredictedPeople], max_fp_per_image: float = 0.2
 ) -> ScoreThreshold:
     """The threshold of highest recall among those with at most `max_fp_per_image`; of equal ones the highest.
 
@@ -59,7 +59,7 @@ def choose_score_threshold(
     return ScoreThreshold(float(candidates[best]), float(recall), float(fp_per_image[best]))
 
 
-def _changes(truth: ImageTruth, people: DetectedPeople) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _changes(truth: ImageTruth, people: PredictedPeople) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Score, change in people found and change in false positives as an image's detections come in, best first."""
     order = np.argsort(-people.scores, kind="stable")
     errors = pair_errors(truth, people.poses_2d)[:, order]

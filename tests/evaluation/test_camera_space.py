@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lcrnet_d2.evaluation.camera_space import camera_space_errors, report_3d_sets, report_camera_space
-from lcrnet_d2.evaluation.people import DetectedPeople, ImagePredictions
+from lcrnet_d2.evaluation.people import ImagePredictions, PredictedPeople
 from lcrnet_d2.structures import BODY13
 
 CAMERA = {"fx": 400.0, "fy": 400.0, "cx": 200.0, "cy": 150.0}
@@ -12,7 +12,7 @@ CAMERA = {"fx": 400.0, "fy": 400.0, "cx": 200.0, "cy": 150.0}
 
 def predicted(image_id, poses_2d, poses_3d) -> ImagePredictions:
     n = len(poses_2d)
-    people = DetectedPeople.without_seeds(
+    people = PredictedPeople.without_seeds(
         np.ones(n), np.reshape(poses_2d, (n, 13, 2)).astype(float), np.reshape(poses_3d, (n, 13, 3)).astype(float)
     )
     return ImagePredictions(image_id, f"{image_id}.jpg", 400, 300, people, people)

@@ -15,7 +15,7 @@ from lcrnet_d2.evaluation.human36m import (
     summarize_errors,
 )
 from lcrnet_d2.evaluation.human36m_report import report_human36m
-from lcrnet_d2.evaluation.people import DetectedPeople, ImagePredictions
+from lcrnet_d2.evaluation.people import ImagePredictions, PredictedPeople
 from lcrnet_d2.structures import BODY13, H36M17
 
 J = len(BODY13)
@@ -43,7 +43,7 @@ def prediction(of, poses_3d, scores=(1.0,), shift_px=0.0):
     n = len(poses_3d)
     true_2d = np.reshape(of["annotations"][0]["keypoints"], (-1, 3))[:, :2]
     poses_2d = np.tile(true_2d + [shift_px, 0], (n, 1, 1))
-    people = DetectedPeople.without_seeds(
+    people = PredictedPeople.without_seeds(
         np.array(scores[:n], float), poses_2d, np.reshape(poses_3d, (n, len(true_2d), 3))
     )
     return ImagePredictions(of["image_id"], of["file_name"], 1000, 1000, people, people)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lcrnet_d2.evaluation.mpii import pckh_curve, rarity_curve, select_poses, single_person_errors
 from lcrnet_d2.evaluation.mpii_report import report_mpii_single
-from lcrnet_d2.evaluation.people import DetectedPeople, ImagePredictions
+from lcrnet_d2.evaluation.people import ImagePredictions, PredictedPeople
 from lcrnet_d2.structures import BODY13, MPII16, AnchorPoses
 
 J = len(BODY13)
@@ -28,10 +28,10 @@ def scene(drawn):
     return make
 
 
-def people(poses_2d, scores=None) -> DetectedPeople:
+def people(poses_2d, scores=None) -> PredictedPeople:
     poses = np.reshape(np.array(poses_2d, dtype=float), (len(poses_2d), J, 2))
     scores = np.ones(len(poses)) if scores is None else np.array(scores, dtype=float)
-    return DetectedPeople.without_seeds(scores, poses, np.zeros((len(poses), J, 3)))
+    return PredictedPeople.without_seeds(scores, poses, np.zeros((len(poses), J, 3)))
 
 
 def test_pckh_by_hand(scene, drawn):

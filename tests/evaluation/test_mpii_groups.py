@@ -12,7 +12,7 @@ from lcrnet_d2.evaluation.mpii_groups import (
     joint_average_precisions,
 )
 from lcrnet_d2.evaluation.mpii_report import report_mpii_multi
-from lcrnet_d2.evaluation.people import DetectedPeople, ImagePredictions
+from lcrnet_d2.evaluation.people import ImagePredictions, PredictedPeople
 from lcrnet_d2.structures import BODY13
 
 J = 3
@@ -161,7 +161,7 @@ def picture(drawn):
 
 def people(poses_2d, scores):
     n = len(poses_2d)
-    return DetectedPeople.without_seeds(np.array(scores), np.array(poses_2d).reshape(n, 13, 2), np.zeros((n, 13, 3)))
+    return PredictedPeople.without_seeds(np.array(scores), np.array(poses_2d).reshape(n, 13, 2), np.zeros((n, 13, 3)))
 
 
 def test_groups_of_a_picture_take_the_detections_in_their_region(picture, drawn):

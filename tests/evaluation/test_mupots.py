@@ -16,7 +16,7 @@ from lcrnet_d2.evaluation.mupots import (
     to_mupots17,
 )
 from lcrnet_d2.evaluation.mupots_report import report_mupots
-from lcrnet_d2.evaluation.people import DetectedPeople, ImagePredictions
+from lcrnet_d2.evaluation.people import ImagePredictions, PredictedPeople
 from lcrnet_d2.structures import BODY13, MUPOTS17
 
 PELVIS = MUPOTS17.index("pelvis")
@@ -29,9 +29,9 @@ def body(drawn):
     return to_mupots17(drawn.standing()[None], BODY13)[0]
 
 
-def people(poses_2d, poses_3d) -> DetectedPeople:
+def people(poses_2d, poses_3d) -> PredictedPeople:
     n = len(poses_2d)
-    return DetectedPeople.without_seeds(np.ones(n), np.reshape(poses_2d, (n, 17, 2)), np.reshape(poses_3d, (n, 17, 3)))
+    return PredictedPeople.without_seeds(np.ones(n), np.reshape(poses_2d, (n, 17, 2)), np.reshape(poses_3d, (n, 17, 3)))
 
 
 def frame(bodies, xs, sequence="TS1", number=0) -> MuPoTSFrame:

@@ -1,22 +1,25 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from people_support import standing_people
 
 from lcrnet_d2.evaluation import load_predictions, save_predictions
 from lcrnet_d2.evaluation.people import predictions_from_instances
 from lcrnet_d2.evaluation.saved_predictions import read_saved_predictions
-from lcrnet_d2.pose_file import write_poses
+from lcrnet_d2.pose_file import PosedImage, write_poses
 from lcrnet_d2.structures import BODY13, COCO17
 
 
 def pose_file(path, drawn, names, error=None):
-    person = {"score": 1.5, "keypoints_2d": (drawn.pose_2d((100, 100)) - 0.5).tolist()}
-    person["pose_3d"] = drawn.standing().tolist()
-    images = [{"file_name": name, "width": 400, "height": 300, "people": [person]} for name in names]
-    if error:
-        images.append({"file_name": error, "width": None, "height": None, "people": [], "error": "no image"})
-    write_poses(path, images, BODY13)
+    person = replace(
+        standing_people(image_size=(300, 400)),
+        keypoints_2d=drawn.pose_2d((100, 100))[None].astype(np.float32),
+        poses_3d=drawn.standing()[None].astype(np.float32),
+    )
+    images = [PosedImage(name, person) for name in names]
+    write_poses(path, [*images, *([PosedImage(error, None, "no image")] if error else [])], BODY13)
     return path
 
 

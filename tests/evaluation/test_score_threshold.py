@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from lcrnet_d2.evaluation import DetectedPeople, choose_score_threshold, truth_from_dict
+from lcrnet_d2.evaluation import PredictedPeople, choose_score_threshold, truth_from_dict
 from lcrnet_d2.evaluation.matching import match_people
 
 
 def detections(scores, poses_2d):
     poses_2d = np.reshape(poses_2d, (len(scores), 13, 2)).astype(np.float64)
-    return DetectedPeople.without_seeds(np.array(scores, float), poses_2d, np.zeros((len(scores), 13, 3)))
+    return PredictedPeople.without_seeds(np.array(scores, float), poses_2d, np.zeros((len(scores), 13, 3)))
 
 
 def count(truths, detected, threshold):

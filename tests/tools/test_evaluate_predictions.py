@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import evaluate_predictions
 import numpy as np
 import pytest
 from detectron2.structures import BoxMode
+from people_support import standing_people
 
 from lcrnet_d2.data.datasets.pose_json import write_pose_json
-from lcrnet_d2.evaluation import DetectedPeople, ImagePredictions, save_predictions
+from lcrnet_d2.detected_people import DetectedPeople
+from lcrnet_d2.evaluation import ImagePredictions, PredictedPeople, save_predictions
 from lcrnet_d2.evaluation.mupots import to_mupots17
-from lcrnet_d2.pose_file import write_poses
+from lcrnet_d2.pose_file import PosedImage, write_poses
 from lcrnet_d2.structures import BODY13
 
 CAMERA = {"fx": 500.0, "fy": 500.0, "cx": 200.0, "cy": 150.0}
@@ -56,11 +59,16 @@ def saved(tmp_path: Path, poses_2d: np.ndarray, poses_3d: np.ndarray) -> Path:
     predictions = []
     for number in range(3):
         one = slice(number, number + 1)
-        exact = DetectedPeople.without_seeds(np.ones(1), poses_2d[one], poses_3d[one])
+        exact = PredictedPeople.without_seeds(np.ones(1), poses_2d[one], poses_3d[one])
         ppi = exact[np.array([number < 2])]
         predictions.append(ImagePredictions(number, f"{number}.jpg", 400, 300, ppi, exact))
     save_predictions(tmp_path / "saved.json", predictions, BODY13)
     return tmp_path / "saved.json"
+
+
+def one_person(pose_2d: np.ndarray, pose_3d: np.ndarray) -> DetectedPeople:
+    one = standing_people(image_size=(300, 400))
+    return replace(one, keypoints_2d=pose_2d[None].astype(np.float32), poses_3d=pose_3d[None].astype(np.float32))
 
 
 def run(tmp_path: Path, *arguments: str | Path) -> dict:
@@ -85,12 +93,7 @@ def test_poses_json_is_evaluated_too(
     tmp_path: Path, pose_file: Path, poses_2d: np.ndarray, poses_3d: np.ndarray
 ) -> None:
     images = [
-        {
-            "file_name": f"photos/{number}.jpg",
-            "width": 400,
-            "height": 300,
-            "people": [{"score": 1.2, "keypoints_2d": (p2 - 0.5).tolist(), "pose_3d": p3.tolist()}],
-        }
+        PosedImage(f"photos/{number}.jpg", one_person(p2, p3))
         for number, (p2, p3) in enumerate(zip(poses_2d, poses_3d, strict=True))
     ]
     write_poses(tmp_path / "poses.json", images, BODY13)
@@ -113,12 +116,7 @@ def test_mupots_from_its_json(tmp_path: Path, poses_2d: np.ndarray, poses_3d: np
     images = [{"id": number, "file_name": f"TS1/img_00000{number}.jpg"} for number in range(3)]
     (tmp_path / "MuPoTS-3D.json").write_text(json.dumps({"images": images, "annotations": annotations}))
     people = [
-        {
-            "file_name": f"/somewhere/TS1/img_00000{number}.jpg",
-            "width": 400,
-            "height": 300,
-            "people": [{"score": 1.0, "keypoints_2d": (p2 - 0.5).tolist(), "pose_3d": p3.tolist()}],
-        }
+        PosedImage(f"/somewhere/TS1/img_00000{number}.jpg", one_person(p2, p3))
         for number, (p2, p3) in enumerate(zip(poses_2d[:2], poses_3d[:2], strict=True))
     ]
     write_poses(tmp_path / "poses.json", people, BODY13)
@@ -142,6 +140,17 @@ def test_mupots_from_its_json(tmp_path: Path, poses_2d: np.ndarray, poses_3d: np
 def test_what_is_missing_is_said(saved: Path, arguments: list[str], message: str) -> None:
     with pytest.raises(SystemExit, match=message):
         evaluate_predictions.main([*arguments, "--predictions", str(saved)])
+
+
+def test_figure_5_is_drawn_of_saved_predictions(tmp_path: Path, pose_file: Path, saved: Path) -> None:
+    run(tmp_path, "--protocol", "pck_3d", "--pose-file", pose_file, "--predictions", saved, "--figures")
+    assert (tmp_path / "out" / "figure_5.png").stat().st_size > 10_000
+
+
+def test_a_figure_without_a_folder_or_a_protocol_that_has_none_is_refused(saved: Path, pose_file: Path) -> None:
+    truth = ["--pose-file", str(pose_file), "--predictions", str(saved), "--figures"]
+    with pytest.raises(SystemExit, match="--figures needs --output"):
+        evaluate_predictions.main(["--protocol", "pck_3d", *truth])
 
 
 def test_a_protocol_the_data_cannot_have_is_refused(saved: Path, pose_file: Path) -> None:
