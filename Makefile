@@ -1,4 +1,4 @@
-# make setup | demo | demo-train | test | lint | check
+# make setup | demo | demo-train | test | bench | lint | check | coverage | mutants
 # An activated environment that already has Detectron2 is used as it is; otherwise .venv is made.
 ENVIRONMENT := $(shell python3 -c "import sys, detectron2; print(sys.prefix)" 2>/dev/null)
 ifneq ($(filter-out $(CURDIR)/.venv,$(ENVIRONMENT)),)
@@ -9,7 +9,7 @@ else
   STAMP := .venv/setup-done
 endif
 
-.PHONY: setup demo demo-train test lint check clean
+.PHONY: setup demo demo-train test bench lint check coverage mutants clean
 
 setup: $(STAMP)
 
@@ -39,6 +39,10 @@ demo: demo-train
 test: setup
 	$(PYTHON) -m pytest -q tests
 
+# How fast everything is, one thread: docs/benchmarks.md and output/bench.json. BENCH="--only ppi decode" for a part.
+bench: setup
+	$(PYTHON) tools/bench.py $(BENCH)
+
 lint: setup
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
@@ -46,6 +50,15 @@ lint: setup
 # pyright fetches itself from the npm registry when first used.
 check: lint
 	$(PYTHON) -m pyright --pythonpath $(shell command -v $(PYTHON) || echo $(PYTHON)) lcrnet_d2
+
+# Lines of the package that the tests run; the report names those they do not.
+coverage: setup
+	$(PYTHON) -m pip install -q pytest-cov==7.1.0
+	$(PYTHON) -m pytest -q tests --cov=lcrnet_d2 --cov-report=term-missing:skip-covered
+
+# 300 random changes to the formulas: which do the tests not notice?
+mutants: setup
+	$(PYTHON) tools/reliability/mutants.py --count 300
 
 clean:
 	rm -rf output build .cache
