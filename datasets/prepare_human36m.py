@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from prepare_mocap import metres
 
-from lcrnet_d2.checkpoint.array_pickle import ArrayUnpickler, load_array_pickle
+from lcrnet_d2.checkpoint.array_pickle import ArrayUnpickler, load_array_pickle, refuse_memory_bomb
 from lcrnet_d2.data.datasets.pose_json import PoseFileError
 from lcrnet_d2.data.datasets.sources import human36m_files as files
 from lcrnet_d2.data.datasets.sources.human36m import ACTIONS, CAMERAS, PROTOCOLS, Choice, take_records
@@ -102,13 +102,19 @@ def takes(args: argparse.Namespace, choice: Choice) -> Iterator[files.TakeResult
     return files.read_videopose(load_videopose(args.source), choice, metadata, args.image_name)
 
 
+_MAX_BYTES = 4 * 2**30  # the published file unpacks to 0.3 GB
+
+
 def load_videopose(path: Path) -> dict[str, Any]:
     """The dict in data_3d_h36m.npz: it is a pickle, of which only arrays and plain containers are rebuilt."""
     try:
         with zipfile.ZipFile(path) as archive, archive.open("positions_3d.npy") as member:
+            if archive.getinfo("positions_3d.npy").file_size > _MAX_BYTES:
+                raise PoseFileError(f"{path} unpacks to more than {_MAX_BYTES} bytes")
             version = np.lib.format.read_magic(member)
             read_header = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
             read_header[version[0]](member)
+            refuse_memory_bomb(member)
             content = ArrayUnpickler(member, encoding="latin1").load()
     except FileNotFoundError:
         raise

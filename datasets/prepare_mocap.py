@@ -5,7 +5,8 @@
         --output datasets/mocap/poses.npz
 
 ROOT is a folder, a zip or tar archive (read without unpacking), or one .amc, .bvh or .c3d file. Broken takes are
-listed and left out; the exit code is 1 only if no take could be read.
+listed and left out; the exit code is 1 only if no take could be read. --exclude CMU_16 HDM05_tr keeps people out, to
+test on them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from tqdm import tqdm
 from lcrnet_d2.mocap.asf_amc import DEFAULT_FPS
 from lcrnet_d2.mocap.pose_base import PoseBase, distinct_poses
 from lcrnet_d2.mocap.take import BrokenTakeError, Take
-from lcrnet_d2.mocap.takes import read_takes
+from lcrnet_d2.mocap.takes import read_takes, subject_of
 
 
 def metres(text: str) -> float:
@@ -48,6 +49,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--bvh-unit", type=metres, default=None, help="length of a .bvh's unit, such as 1cm (default: by leg length)"
     )
+    parser.add_argument("--exclude", nargs="+", default=[], metavar="SUBJECT", help="people to leave out")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
     return parser.parse_args(arguments)
 
@@ -56,6 +58,12 @@ def main(arguments: list[str] | None = None) -> int:
     args = parse_arguments(arguments)
     start = time.perf_counter()
     takes, broken = _read_all(args)
+    recorded = {subject_of(take.source) for take in takes}
+    unknown = sorted(set(args.exclude) - recorded)
+    if unknown:
+        print(f"cannot leave out {unknown}; there are {sorted(recorded)}", file=sys.stderr)
+        return 1
+    takes = [take for take in takes if subject_of(take.source) not in args.exclude]
     if not takes:
         print(f"no take could be read from {args.roots}", file=sys.stderr)
         return 1

@@ -8,6 +8,9 @@ python datasets/prepare_mpii.py trainval.json --images datasets/mpii/images --va
 Writes train.json and val.json. The .mat is split by video, 1,000 pictures for validation (Sec. 4.2). HRNet-style
 .json and stacked-hourglass .h5 files do not say which video a picture is from: they need --validation-images,
 a text file with a picture's name per line (an empty one if the file is a training set already).
+
+With --groups groups_v12.mat (MPII's evaluation toolkit) people get the number of their multi-person group, and
+test.json is written: the test pictures, whose people have a place, a scale, a group, and no joints.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import sys
 from pathlib import Path
 
 from lcrnet_d2.data.datasets.sources.mpii import scene_records, split_by_list, split_by_video
-from lcrnet_d2.data.datasets.sources.mpii_files import read_mpii
+from lcrnet_d2.data.datasets.sources.mpii_files import read_mpii, read_release_mat
 from lcrnet_d2.data.datasets.sources.records import write_records
 
 
@@ -29,19 +32,23 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--num-validation", type=int, default=1000, help="validation pictures of the .mat (1000)")
     parser.add_argument("--seed", type=int, default=0, help="of the split")
     parser.add_argument("--validation-images", type=Path, help="text file: a name per line, instead of the split")
+    parser.add_argument("--groups", type=Path, help="groups_v12.mat, with the .mat: numbers groups, writes test.json")
     parser.add_argument("--partly-annotated", action="store_true", help="there are more people than are annotated")
     return parser.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> int:
     args = parse_arguments(arguments)
-    scenes = read_mpii(args.annotations)
+    scenes = read_mpii(args.annotations, args.groups)
     if args.validation_images is not None:
         split = split_by_list(scenes, set(args.validation_images.read_text().split()))
     else:
         split = split_by_video(scenes, args.num_validation, args.seed)
+    parts = dict(zip(("train", "val"), split, strict=True))
+    if args.groups is not None:
+        parts["test"] = read_release_mat(args.annotations, args.groups, is_train=False)
     codes = []
-    for name, part in zip(("train", "val"), split, strict=True):
+    for name, part in parts.items():
         if part:
             info = {"source": f"MPII, {args.annotations.name}, {name}", "head": "mean of neck and head top"}
             records = scene_records(part, args.images, args.partly_annotated)

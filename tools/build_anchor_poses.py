@@ -1,33 +1,76 @@
-"""Clusters the 3D poses of a training set into anchor poses (Sec. 4.1, 4.2) and draws them.
+"""Clusters 3D poses, of a training set or of MoCap, into anchor poses (Sec. 4.1, 4.2) and draws them.
 
 examples:
   tools/build_anchor_poses.py --dataset lcrnet_synthetic_train --num-anchor-poses 40 --output output/anchors.npz
   tools/build_anchor_poses.py --pose-file mine.json --upper-body --num-anchor-poses 100 --output output/mine.npz
+  tools/build_anchor_poses.py --mocap datasets/mocap/poses.npz --upper-body --num-anchor-poses 100 \\
+      --output datasets/mocap/anchors_K100.npz
+
+--mocap clusters poses as virtual cameras see them (the paper's setting for MPII); the cameras are those of
+datasets/add_pseudo_3d.py. What was clustered and how far its poses are from the nearest anchor pose is printed and
+stands in the file (`AnchorPoses.load(FILE).provenance`).
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from demo import check_writable
 from detectron2.data import DatasetCatalog
+from torch import Tensor
 
 import lcrnet_d2  # noqa: F401  registers the data sets
 from lcrnet_d2.data.datasets.pose_json import load_pose_json
-from lcrnet_d2.structures import SKELETONS, AnchorPoses, Skeleton
+from lcrnet_d2.mocap import PoseBase, ViewRanges, random_views
+from lcrnet_d2.structures import BODY13, SKELETONS, AnchorPoses, Skeleton
 from lcrnet_d2.structures.anchor_clustering import cluster_poses, with_mirrored
 from lcrnet_d2.visualization import draw_anchor_poses
+
+
+class Source(NamedTuple):
+    """Poses to cluster.
+
+    Attributes:
+        poses_2d: (N, J, 2) in any unit, y down.
+        poses_3d: (N, J, 3) metres, camera axes.
+        left_out_3d: (M, J, 3) of people who are not clustered, to measure on.
+        provenance: where they are from.
+    """
+
+    poses_2d: Tensor
+    poses_3d: Tensor
+    left_out_3d: Tensor
+    provenance: dict[str, Any]
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_arguments(argv)
     output = args.output.with_suffix(".npz")
+    picture = args.picture or output.with_suffix(".png")
     check_writable(output.parent)
+    check_writable(picture.parent)
     skeleton = SKELETONS[args.skeleton]
+    source = mocap_source(args, skeleton) if args.mocap else set_source(args, skeleton)
+    poses_2d, poses_3d = with_mirrored(source.poses_2d, source.poses_3d, skeleton)
+    print(f"clustering {len(poses_3d)} poses (half of them mirrored) into {args.num_anchor_poses} ...", flush=True)
+    anchors = cluster_poses(poses_2d, poses_3d, skeleton, args.num_anchor_poses, args.upper_body, args.seed)
+    provenance = source.provenance | {"num_poses": len(poses_3d), "mirrored": True, "seed": args.seed}
+    provenance["mean_distance_to_nearest_mm"] = mean_distance_mm(anchors, poses_3d)
+    if len(source.left_out_3d):
+        provenance["left_out_mean_distance_to_nearest_mm"] = mean_distance_mm(anchors, source.left_out_3d)
+    anchors = dataclasses.replace(anchors, provenance=provenance)
+    anchors.save(output)
+    draw_anchor_poses(anchors, picture)
+    print(f"{output}: {describe(anchors)}; picture in {picture}")
+
+
+def set_source(args: argparse.Namespace, skeleton: Skeleton) -> Source:
+    """Everyone of a data set whose 3D pose is known, at most --max-poses at random."""
     if args.dataset:
         records = DatasetCatalog.get(args.dataset)
     else:
@@ -38,15 +81,37 @@ def main(argv: list[str] | None = None) -> None:
     if len(poses_3d) > args.max_poses:
         chosen = np.random.default_rng(args.seed).permutation(len(poses_3d))[: args.max_poses]
         poses_2d, poses_3d = poses_2d[chosen], poses_3d[chosen]
-    poses_2d, poses_3d = with_mirrored(poses_2d, poses_3d, skeleton)
-    print(f"clustering {len(poses_3d)} poses (half of them mirrored) into {args.num_anchor_poses} ...", flush=True)
-    anchors = cluster_poses(poses_2d, poses_3d, skeleton, args.num_anchor_poses, args.upper_body, args.seed)
-    anchors.save(output)
-    draw_anchor_poses(anchors, output.with_suffix(".png"))
-    print(f"{output}: {describe(anchors)}; picture in {output.with_suffix('.png')}")
+    provenance = {"source": args.dataset or args.pose_file.name}
+    return Source(poses_2d, poses_3d, poses_3d[:0], provenance)
 
 
-def poses_of(records: list[dict[str, Any]], skeleton: Skeleton) -> tuple[torch.Tensor, torch.Tensor]:
+def mocap_source(args: argparse.Namespace, skeleton: Skeleton) -> Source:
+    """--views random views of the poses of a MoCap base, each pose as often as any other."""
+    if skeleton is not BODY13:
+        raise SystemExit(f"MoCap poses have the joints of BODY13, not those of {skeleton.name}")
+    base = PoseBase.load(args.mocap)
+    is_left_out = base.of_subjects(known_subjects(base, args.exclude))
+    ranges = ViewRanges(elevation=tuple(args.elevation), roll=tuple(args.roll))
+    generator = torch.Generator().manual_seed(args.seed)
+    every = slice(None)
+    views = random_views(base.poses_3d[~is_left_out], args.views, generator, ranges)
+    left_out = base.poses_3d[:0]
+    if is_left_out.any():
+        left_out = random_views(base.poses_3d[is_left_out], int(is_left_out.sum()), generator, ranges).oriented(every)
+    provenance = {"source": args.mocap.name, "subjects": sorted(set(base.subjects) - set(args.exclude))}
+    provenance |= {"num_views": args.views, "excluded": sorted(args.exclude)}
+    provenance |= {f"{name}_degrees": list(getattr(ranges, name)) for name in ("azimuth", "elevation", "roll")}
+    return Source(views.poses_2d(every), views.oriented(every), left_out, provenance)
+
+
+def known_subjects(base: PoseBase, names: list[str]) -> set[str]:
+    unknown = sorted(set(names) - set(base.subjects))
+    if unknown:
+        raise SystemExit(f"nobody is called {unknown}; the base has {sorted(set(base.subjects))}")
+    return set(names)
+
+
+def poses_of(records: list[dict[str, Any]], skeleton: Skeleton) -> tuple[Tensor, Tensor]:
     """(N, J, 2) px and (N, J, 3) m of everyone whose 3D pose is known."""
     people = [p for record in records for p in record["annotations"] if "pose_3d" in p]
     j = len(skeleton)
@@ -55,11 +120,19 @@ def poses_of(records: list[dict[str, Any]], skeleton: Skeleton) -> tuple[torch.T
     return keypoints[..., :2], poses_3d
 
 
+def mean_distance_mm(anchors: AnchorPoses, poses_3d: Tensor) -> float:
+    """Mean D to the nearest anchor pose: the error left if classification were perfect and regression did nothing."""
+    return round(1000 * float(anchors.distance_to_nearest(poses_3d).double().mean()), 2)
+
+
 def describe(anchors: AnchorPoses) -> str:
-    sizes, distances = anchors.cluster_sizes.double(), anchors.mean_distances.double()
-    mean = 1000 * float((sizes * distances).sum() / sizes.sum())
-    low, high = int(sizes.min()), int(sizes.max())
-    return f"{len(anchors)} classes, clusters of {low} to {high} poses, mean distance to the anchor pose {mean:.0f} mm"
+    low, high = int(anchors.cluster_sizes.min()), int(anchors.cluster_sizes.max())
+    known = anchors.provenance
+    text = f"{len(anchors)} classes, clusters of {low} to {high} poses, mean distance to the nearest anchor pose "
+    text += f"{known['mean_distance_to_nearest_mm']:.0f} mm"
+    if "left_out_mean_distance_to_nearest_mm" in known:
+        text += f", of the people left out {known['left_out_mean_distance_to_nearest_mm']:.0f} mm"
+    return text
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -67,12 +140,23 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--dataset", help="name of a registered training set")
     source.add_argument("--pose-file", type=Path, help="annotation file in the project's JSON form")
+    source.add_argument("--mocap", type=Path, help="pose base of datasets/prepare_mocap.py")
     parser.add_argument("--skeleton", default="BODY13", choices=sorted(SKELETONS))
     parser.add_argument("--num-anchor-poses", type=int, default=100, help="K (default 100)")
     parser.add_argument("--upper-body", action="store_true", help="add K classes for upper-body boxes (Sec. 4.2)")
-    parser.add_argument("--max-poses", type=int, default=300_000, help="random subset (Sec. 4.1: 300,000)")
+    parser.add_argument("--max-poses", type=int, default=300_000, help="random subset of a set (Sec. 4.1: 300,000)")
+    mocap = parser.add_argument_group("with --mocap")
+    mocap.add_argument(
+        "--views", type=lambda text: int(float(text)), default=20_000, help="virtual views to cluster (2e4)"
+    )
+    mocap.add_argument("--elevation", type=float, nargs=2, default=ViewRanges().elevation, help="degrees, above: > 0")
+    mocap.add_argument("--roll", type=float, nargs=2, default=ViewRanges().roll, help="degrees")
+    mocap.add_argument(
+        "--exclude", nargs="+", default=[], metavar="SUBJECT", help="people to leave out, such as CMU_16; measured on"
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, required=True, help=".npz to write; a .png beside it shows the poses")
+    parser.add_argument("--output", type=Path, required=True, help=".npz to write")
+    parser.add_argument("--picture", type=Path, help="drawing of the anchor poses (default: a .png beside the output)")
     return parser.parse_args(argv)
 
 

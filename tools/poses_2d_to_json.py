@@ -21,13 +21,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from detectron2.structures import BoxMode
 from torch import Tensor
 
 from lcrnet_d2.data.datasets.pose_json import write_pose_json
 from lcrnet_d2.structures import BODY13, COCO17, MPII16, Skeleton, joint_box
+from lcrnet_d2.structures.bounded_files import read_npz
 
 
 class Poses2D(NamedTuple):
@@ -98,8 +98,7 @@ def read_poses(path: Path) -> Poses2D:
 
 
 def _read_coco(path: Path) -> Poses2D:
-    with np.load(path, allow_pickle=False) as file:
-        content = {key: file[key] for key in ("xy", "vis", "bbox", "image_index", "image_id", "wh", "is_val")}
+    content = read_npz(path, ("xy", "vis", "bbox", "image_index", "image_id", "wh", "is_val"), 2**30)
     of, people = content["image_index"], len(content["xy"])
     joints = torch.from_numpy(content["xy"]).double().reshape(people, len(COCO17), 2) + 0.5  # pixel indices
     boxes = torch.from_numpy(content["bbox"]).double()

@@ -15,7 +15,7 @@ import numpy as np
 from ..structures import BODY13
 from .kinematics import NodeTree, end_of, euler_rotations
 from .rigs import Rig, find_rig
-from .take import BrokenTakeError, Take, body_take, bounded_text, numbers, to_camera_axes
+from .take import BrokenTakeError, Take, body_take, bounded_text, check_places, numbers, to_camera_axes
 
 __all__ = ["KNOWN_UNITS", "BvhMotion", "parse_bvh", "parse_bvh_nodes", "read_bvh"]
 
@@ -86,6 +86,7 @@ def parse_bvh_nodes(data: bytes, source: str) -> BvhMotion:
     lines = bounded_text(data, source).splitlines()
     nodes, start = _hierarchy(lines, source)
     fps, values = _motion(lines, start, sum(len(node.channels) for node in nodes), source)
+    check_places(len(values), len(nodes), source)
     tree = NodeTree(
         tuple(node.name for node in nodes),
         tuple(node.parent for node in nodes),

@@ -5,7 +5,6 @@ Shapes: N poses, J joints of BODY13, T takes.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,8 @@ import torch
 from torch import Tensor
 
 from ..structures import BODY13, centre_poses, pose_distance
+from ..structures.bounded_files import read_npz
+from ..structures.whole_files import save_npz
 from .take import Take
 from .takes import subject_of
 
@@ -22,6 +23,7 @@ __all__ = ["PoseBase", "distinct_poses", "without_heading"]
 
 _FORMAT_VERSION = 1
 _MAX_BYTES = 16 * 2**30
+_ARRAYS = ("poses_3d", "take_index", "frames", "sources", "subjects", "fps")
 _BLOCK = 512
 _AXES = "m, x right, y down, z away, body-centred (mean of shoulders and hips), heading as recorded"
 
@@ -50,7 +52,8 @@ class PoseBase:
         n, t = len(self.poses_3d), len(self.sources)
         if self.poses_3d.shape != (n, len(BODY13), 3) or len(self.take_index) != n or len(self.frames) != n:
             raise ValueError(f"pose base: {tuple(self.poses_3d.shape)} poses, {len(self.take_index)} of known origin")
-        if len(self.subjects) != t or len(self.fps) != t or (n and not 0 <= int(self.take_index.max()) < t):
+        known = (self.take_index >= 0) & (self.take_index < t)
+        if len(self.subjects) != t or len(self.fps) != t or not known.all():
             raise ValueError(f"pose base: {t} takes, {len(self.subjects)} subjects, {len(self.fps)} rates")
         if not torch.isfinite(self.poses_3d).all():
             raise ValueError("pose base: NaN or infinite coordinates")
@@ -84,8 +87,8 @@ class PoseBase:
         return per_take[self.take_index]
 
     def save(self, path: str | Path) -> None:
-        """Writes an .npz with joint names, units and provenance; no pickles in it."""
-        np.savez_compressed(
+        """Writes, whole or not at all, an .npz with joint names, units and provenance; no pickles in it."""
+        save_npz(
             path,
             version=_FORMAT_VERSION,
             joint_names=np.array(BODY13.joints),
@@ -109,21 +112,21 @@ class PoseBase:
         if not Path(path).is_file():
             raise FileNotFoundError(f"no MoCap poses at {path}; make them with datasets/prepare_mocap.py")
         try:
-            size = sum(info.file_size for info in zipfile.ZipFile(path).infolist())
-            with np.load(path, allow_pickle=False) as file:
-                if int(file["version"]) != _FORMAT_VERSION or size > _MAX_BYTES:
-                    raise ValueError(f"version {file['version']}, {size} bytes; this program reads {_FORMAT_VERSION}")
-                if tuple(file["joint_names"].tolist()) != BODY13.joints:
-                    raise ValueError(f"its joints are {file['joint_names'].tolist()}, not {list(BODY13.joints)}")
-                return cls(
-                    poses_3d=torch.from_numpy(file["poses_3d"]).float(),
-                    take_index=torch.from_numpy(file["take_index"]).long(),
-                    frames=torch.from_numpy(file["frames"]).long(),
-                    sources=tuple(file["sources"].tolist()),
-                    subjects=tuple(file["subjects"].tolist()),
-                    fps=tuple(file["fps"].tolist()),
-                )
-        except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+            head = read_npz(path, ("version", "joint_names"), _MAX_BYTES)
+            if int(head["version"]) != _FORMAT_VERSION:
+                raise ValueError(f"version {head['version']}, this program reads {_FORMAT_VERSION}")
+            if tuple(head["joint_names"].tolist()) != BODY13.joints:
+                raise ValueError(f"its joints are {head['joint_names'].tolist()}, not {list(BODY13.joints)}")
+            file = read_npz(path, _ARRAYS, _MAX_BYTES)
+            return cls(
+                poses_3d=torch.from_numpy(file["poses_3d"]).float(),
+                take_index=torch.from_numpy(file["take_index"]).long(),
+                frames=torch.from_numpy(file["frames"]).long(),
+                sources=tuple(file["sources"].tolist()),
+                subjects=tuple(file["subjects"].tolist()),
+                fps=tuple(file["fps"].tolist()),
+            )
+        except (ValueError, TypeError, OverflowError, RuntimeError) as error:
             raise ValueError(f"{path} is not a file of MoCap poses: {error}") from error
 
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ..structures import Skeleton, joint_box
-from .view_blocks import BLOCK, MIN_EXTENT, ROWS, inverse_extent, projections, runs
+from .view_blocks import BLOCK, MIN_EXTENT, ROWS, ExtentBuffers, projections, runs
 from .virtual_views import ViewBase
 
 __all__ = ["MIN_JOINTS", "PseudoPoseSearch", "PseudoPoses", "is_searchable"]
@@ -185,10 +185,11 @@ class PseudoPoseSearch:
         normalised = torch.empty_like(self._base[0])
         mask_of = torch.repeat_interleave(torch.tensor(counts)).to(q.device)
         together = runs(counts, len(self._base[0]))
+        extents = ExtentBuffers(max((of.stop - of.start for _, of in together), default=1), normalised)
         for block, views in enumerate(self._base):
             chunks = slice(block * _CHUNKS_IN_BLOCK, (block + 1) * _CHUNKS_IN_BLOCK)
             for queries, of in together:
-                scale, shared = inverse_extent(views, masks[of]), of.stop - of.start == 1
+                scale, shared = extents.inverse_extent(views, masks[of]), of.stop - of.start == 1
                 if shared:
                     torch.mul(views, scale, out=normalised)
                 for start in range(queries.start, queries.stop, ROWS):

@@ -11,7 +11,8 @@ import numpy as np
 
 from ..structures import BODY13
 
-__all__ = ["UP_TO_CAMERA", "BrokenTakeError", "Take", "body_take", "bounded_text", "numbers", "to_camera_axes"]
+__all__ = ["UP_TO_CAMERA", "BrokenTakeError", "Take", "body_take", "bounded_text", "check_places", "numbers"]
+__all__ += ["to_camera_axes"]
 
 #: Row-by-row rotations from right-handed studio axes to camera axes (x right, y down, z away).
 #: "y": half a turn about x, (x, y, z) -> (x, -y, -z). A person of the usual rest pose (facing +z, left
@@ -22,7 +23,8 @@ UP_TO_CAMERA: dict[str, np.ndarray] = {
     "z": np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]]),
 }
 
-_MAX_TEXT_BYTES = 512 * 2**20  # the longest CMU take has 4 MB; a file of this size is no single take
+_MAX_TEXT_BYTES = 64 * 2**20  # the longest CMU take has 4 MB; read, numbers take ten times their text
+_MAX_PLACES = 10_000_000  # of nodes in all frames; the longest CMU take has a tenth. A gigabyte with rotations
 
 
 _MAX_PLACE = 1000.0  # metres from the studio's origin
@@ -125,6 +127,13 @@ def bounded_text(data: bytes, source: str) -> str:
             source, line, "the last line has no end: the file is cut (if it is whole, add a line end)"
         )
     return data.decode("latin-1")
+
+
+def check_places(num_frames: int, num_nodes: int, source: str) -> None:
+    """BrokenTakeError for more places than a recording has: few values may move thousands of nodes."""
+    if num_frames * num_nodes > _MAX_PLACES:
+        reason = f"{num_frames} frames of {num_nodes} nodes; at most {_MAX_PLACES} places are computed"
+        raise BrokenTakeError(source, None, reason)
 
 
 def numbers(words: list[str], source: str, line: int) -> list[float]:

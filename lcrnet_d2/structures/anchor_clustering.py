@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .anchor_poses import AnchorPoses
-from .pose_geometry import centre_poses, margin_box, mirror_poses_3d, pose_distance, to_box_units
+from .pose_geometry import centre_poses, margin_box, mirror_poses_3d, to_box_units
 from .skeleton import Skeleton
 
 __all__ = ["cluster_poses", "mirror_poses_2d", "with_mirrored"]
@@ -40,26 +40,28 @@ def cluster_poses(
         raise ValueError(f"{num_anchor_poses} anchor poses asked of {different} different poses")
     kmeans = KMeans(num_anchor_poses, n_init=3, random_state=seed)  # pyright: ignore[reportArgumentType]  stub says str
     kmeans.fit(poses_3d.flatten(1).double().numpy())
-    members = torch.nn.functional.one_hot(torch.from_numpy(kmeans.labels_).long(), num_anchor_poses).double()  # (N, K)
-    sizes = members.sum(0)
+    labels = torch.from_numpy(kmeans.labels_).long()
+    sizes = torch.bincount(labels, minlength=num_anchor_poses)
 
     def mean_of_cluster(values: Tensor) -> Tensor:
-        sums = members.T @ values.double().flatten(1)
-        return (sums / sizes[:, None]).view(num_anchor_poses, *values.shape[1:]).float()
+        sums = torch.zeros(num_anchor_poses, *values.shape[1:], dtype=torch.float64).index_add_(
+            0, labels, values.double()
+        )
+        return (sums / sizes.view(-1, *[1] * (values.dim() - 1))).float()
 
     anchors_3d = mean_of_cluster(poses_3d)
     anchors_2d = [mean_of_cluster(to_box_units(poses_2d, margin_box(poses_2d)))]
     if upper_body:
         upper_boxes = margin_box(poses_2d[:, skeleton.upper_body])
         anchors_2d.append(mean_of_cluster(to_box_units(poses_2d, upper_boxes)))
-    distances = pose_distance(poses_3d, anchors_3d).double()
+    distances = torch.linalg.vector_norm(poses_3d - anchors_3d[labels], dim=-1).mean(1)
     return AnchorPoses(
         poses_2d=torch.cat(anchors_2d),
         poses_3d=torch.cat([anchors_3d] * len(anchors_2d)),
         skeleton=skeleton,
         num_full_body=num_anchor_poses,
-        cluster_sizes=sizes.long(),
-        mean_distances=((distances * members).sum(0) / sizes).float(),
+        cluster_sizes=sizes,
+        mean_distances=mean_of_cluster(distances),
     )
 
 

@@ -7,21 +7,27 @@ class k, placed in a box around the upper body only.
 
 from __future__ import annotations
 
-import zipfile
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .bounded_files import read_npz
 from .pose_geometry import pose_distance
 from .skeleton import SKELETONS, Skeleton
+from .whole_files import save_npz
 
 __all__ = ["AnchorPoses"]
 
 _FORMAT_VERSION = 1
-_MAX_CLASSES = 100_000  # a corrupt or hostile file must not allocate the memory it claims
+_POSES_AT_ONCE = 8192  # K distances each: 300,000 poses to 500 anchor poses would be 600 MB
+_MAX_BYTES = 100_000 * 64 * 5 * 4  # as many classes, of 64 joints
+_ARRAYS = ("joint_names", "skeleton", "num_full_body")
+_ARRAYS += ("poses_2d", "poses_3d", "cluster_sizes", "mean_distances")
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,7 @@ class AnchorPoses:
         num_full_body: K.
         cluster_sizes: (K,) poses in each cluster.
         mean_distances: (K,) metres, mean D of the cluster's poses to its anchor pose.
+        provenance: what was clustered, and how well the anchor poses cover it; JSON values.
 
     Raises:
         ValueError: shapes that do not fit each other, numbers that are not finite, or upper-body
@@ -47,6 +54,7 @@ class AnchorPoses:
     num_full_body: int
     cluster_sizes: Tensor
     mean_distances: Tensor
+    provenance: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         c, k, j = len(self.poses_3d), self.num_full_body, len(self.skeleton)
@@ -91,14 +99,20 @@ class AnchorPoses:
             raise ValueError("upper-body rows, but these anchor poses have no upper-body classes")
         return classes + self.num_full_body * upper_body.long()
 
+    def distance_to_nearest(self, poses_3d: Tensor) -> Tensor:
+        """(N,) metres: D of poses (N, J, 3), body-centred, to their nearest anchor pose; "rarity" in Figure 6."""
+        anchors = self.poses_3d[: self.num_full_body].to(poses_3d)
+        parts = [pose_distance(part, anchors).amin(1) for part in poses_3d.split(_POSES_AT_ONCE)]
+        return torch.cat(parts)
+
     def place(self, boxes: Tensor) -> Tensor:
         """(R, C, J, 2) px: every anchor pose put into every box (R, 4), the pose proposals of Sec. 3.1."""
         size = boxes[:, None, None, 2:] - boxes[:, None, None, :2]
         return boxes[:, None, None, :2] + self.poses_2d.to(boxes) * size
 
     def save(self, path: str | Path) -> None:
-        """Writes an .npz with joint names and units; no pickles in it."""
-        np.savez_compressed(
+        """Writes, whole or not at all, an .npz with joint names and units; no pickles in it."""
+        save_npz(
             path,
             version=_FORMAT_VERSION,
             joint_names=np.array(self.skeleton.joints),
@@ -109,6 +123,7 @@ class AnchorPoses:
             poses_3d=self.poses_3d.cpu().numpy().astype(np.float32),
             cluster_sizes=self.cluster_sizes.cpu().numpy(),
             mean_distances=self.mean_distances.cpu().numpy().astype(np.float32),
+            provenance=json.dumps(self.provenance),
         )
 
     @classmethod
@@ -122,28 +137,21 @@ class AnchorPoses:
         if not Path(path).is_file():
             raise FileNotFoundError(f"no anchor poses at {path}; make them with tools/build_anchor_poses.py")
         try:
-            with np.load(path, allow_pickle=False) as file:
-                _check_claims(path, file)
-                return cls(
-                    poses_2d=torch.from_numpy(file["poses_2d"]).float(),
-                    poses_3d=torch.from_numpy(file["poses_3d"]).float(),
-                    skeleton=_skeleton_named(str(file["skeleton"]), [str(j) for j in file["joint_names"]]),
-                    num_full_body=int(file["num_full_body"]),
-                    cluster_sizes=torch.from_numpy(file["cluster_sizes"]).long(),
-                    mean_distances=torch.from_numpy(file["mean_distances"]).float(),
-                )
-        except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+            version = int(read_npz(path, ("version",), _MAX_BYTES)["version"])
+            if version != _FORMAT_VERSION:
+                raise ValueError(f"version {version}, this program reads {_FORMAT_VERSION}")
+            file = read_npz(path, _ARRAYS, _MAX_BYTES, ("provenance",))
+            return cls(
+                poses_2d=torch.from_numpy(file["poses_2d"]).float(),
+                poses_3d=torch.from_numpy(file["poses_3d"]).float(),
+                skeleton=_skeleton_named(str(file["skeleton"]), [str(j) for j in file["joint_names"]]),
+                num_full_body=int(file["num_full_body"]),
+                cluster_sizes=torch.from_numpy(file["cluster_sizes"]).long(),
+                mean_distances=torch.from_numpy(file["mean_distances"]).float(),
+                provenance=json.loads(str(file["provenance"])) if "provenance" in file else {},
+            )
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
             raise ValueError(f"{path} is not a file of anchor poses: {error}") from error
-
-
-def _check_claims(path: str | Path, file: np.lib.npyio.NpzFile) -> None:
-    """Version and sizes, before any large array is read."""
-    version = int(file["version"])
-    if version != _FORMAT_VERSION:
-        raise ValueError(f"version {version}, this program reads {_FORMAT_VERSION}")
-    members = [info.file_size for info in zipfile.ZipFile(path).infolist()]
-    if sum(members) > _MAX_CLASSES * 64 * 5 * 4:
-        raise ValueError(f"it would take {sum(members) / 1e6:.0f} MB")
 
 
 def _skeleton_named(name: str, joints: list[str]) -> Skeleton:

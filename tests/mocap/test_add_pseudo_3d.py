@@ -110,3 +110,14 @@ def test_other_joints_are_refused(tmp_path: Path, mocap: Path, poses_json: Path)
     poses_json.write_text(json.dumps(content))
     with pytest.raises(ValueError, match="its joints are"):
         run(poses_json, mocap, tmp_path / "out.json")
+
+
+def test_parts_searched_apart_are_put_together(tmp_path: Path, mocap: Path, poses_json: Path, monkeypatch) -> None:
+    whole = run(poses_json, mocap, tmp_path / "whole.json")
+    arguments = [str(poses_json), "--mocap", str(mocap), "--output", str(tmp_path / "out.json"), "--views", "2e3"]
+    for part in ("0/2", "1/2"):
+        assert add_pseudo_3d.main([*arguments, "--device", "cpu", "--shard", part]) == 0
+        assert not (tmp_path / "out.json").exists()
+    monkeypatch.setattr(PseudoPoseSearch, "nearest_views", lambda *_: pytest.fail("all of them have been searched"))
+    assert run(poses_json, mocap, tmp_path / "out.json") == whole
+    assert list(tmp_path.glob("*progress*")) == []

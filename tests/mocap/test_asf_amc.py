@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -145,6 +147,37 @@ def test_walkers_bend_their_knees_forwards_and_walk_where_they_face() -> None:
     for side in ("left", "right"):
         middle = (pose[f"{side}_hip"] + pose[f"{side}_ankle"]) / 2
         assert (((pose[f"{side}_knee"] - middle) * forward).sum(-1) > -0.01).all()
+
+
+@needs_real_data
+def test_a_cartwheel_is_upside_down_once() -> None:
+    """CMU 05_06, "dance - cartwheel-like start": head below the hips for 0.7 s on end, and nowhere else in 7 s."""
+    poses = read_take(real_file("cmu_asfamc.tar.xz", "/05_06.amc")).poses_3d
+    hips = poses[:, BODY13.indices(["left_hip", "right_hip"]), 1].mean(1)
+    below = poses[:, BODY13.index("head"), 1] - hips  # y down
+    frames = np.flatnonzero(below > 0)
+    assert 60 < len(frames) < 110 and np.ptp(frames) + 1 == len(frames) and frames[0] < 150
+    assert below.max() > 0.3
+
+
+@needs_real_data
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (rb"(?m)^3\r?\n", b"4\n", "4"),  # a frame that is not there
+        (rb"(?m)^(lfemur \S+ \S+) \S+", rb"\1", "lfemur"),  # a value less
+        (rb"(?m)^(lfemur) \S+", rb"\1 nan", r"02_01\.amc:4: a number of this frame is not finite"),
+        (rb"(?m)^lfemur", b"lfemurr", "lfemurr"),
+    ],
+)
+def test_a_real_motion_with_one_thing_changed_is_refused(old: bytes, new: bytes, message: str) -> None:
+    file = real_file("cmu_asfamc.tar.xz", "/02_01.amc")
+    assert file.skeleton is not None
+    skeleton = parse_asf(file.skeleton[1], file.skeleton[0])
+    changed, count = re.subn(old, new, file.data, count=1)
+    assert count == 1
+    with pytest.raises(BrokenTakeError, match=message):
+        parse_amc(changed, file.source, skeleton)
 
 
 @needs_real_data

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -170,3 +172,16 @@ def test_makehuman_poses_are_people() -> None:
         take = read_take(real_file("bvh.zip", f"makehuman_cc0/{name}.bvh"))
         pose = centre_poses(torch.from_numpy(take.poses_3d), BODY13)[0]
         assert sign * (pose[hips, 1].mean() - pose[head, 1]) > 0.4
+
+
+@needs_real_data
+def test_a_real_file_with_a_wrong_frame_count_or_cut_is_refused() -> None:
+    file = real_file("bvh.zip", "cmu_3dsmax/02_01.bvh")
+    count = int(re.search(rb"Frames:\s*(\d+)", file.data)[1])  # pyright: ignore[reportOptionalSubscript]
+    for wrong in (count - 1, count + 1, 2 * count):
+        changed = re.sub(rb"Frames:\s*\d+", b"Frames: %d" % wrong, file.data)
+        with pytest.raises(BrokenTakeError, match=f"{count} frames follow, 'Frames:' says {wrong}"):
+            parse_bvh(changed, file.source)
+    for size in np.random.default_rng(0).integers(0, len(file.data) - 2, 20):
+        with pytest.raises(BrokenTakeError, match=r"02_01\.bvh"):
+            parse_bvh(file.data[:size], file.source)

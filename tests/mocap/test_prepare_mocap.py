@@ -37,6 +37,20 @@ def test_from_files_to_a_base(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "02_02.amc" in told.err
 
 
+def test_people_can_be_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for subject in ("02", "16"):
+        folder = tmp_path / "cmu" / subject
+        folder.mkdir(parents=True)
+        (folder / f"{subject}.asf").write_bytes(asf())
+        (folder / f"{subject}_01.amc").write_bytes(amc([{}]))
+    output = tmp_path / "poses.npz"
+    arguments = [str(tmp_path / "cmu"), "--output", str(output), "--workers", "1", "--min-distance", "0"]
+    assert main([*arguments, "--exclude", "CMU_16"]) == 0
+    assert PoseBase.load(output).subjects == ("CMU_02",)
+    assert main([*arguments, "--exclude", "CMU_17"]) == 1
+    assert "cannot leave out ['CMU_17']; there are ['CMU_02', 'CMU_16']" in capsys.readouterr().err
+
+
 def test_nothing_to_read_is_a_failure(tmp_path: Path) -> None:
     assert main([str(tmp_path), "--output", str(tmp_path / "poses.npz"), "--workers", "1"]) == 1
     assert not (tmp_path / "poses.npz").exists()

@@ -8,7 +8,7 @@ from tests_support import random_poses
 
 from lcrnet_d2.mocap import PseudoPoseSearch, ViewBase, is_searchable, random_views
 from lcrnet_d2.mocap import pseudo_pose as module
-from lcrnet_d2.mocap.view_blocks import inverse_extent, runs
+from lcrnet_d2.mocap.view_blocks import ExtentBuffers, runs
 from lcrnet_d2.structures import BODY13, COCO17, body_centre
 
 J = len(BODY13)
@@ -216,9 +216,24 @@ def test_the_scan_is_as_exact_as_it_is_taken_to_be() -> None:
     q = module._directions(poses_2d, annotated).transpose(1, 2).flatten(1)
     maxima = search._scan(q.float(), annotated.float(), [1] * 40)
     blocks = search._base.double()
-    scales = torch.stack([inverse_extent(block, annotated.double()) for block in blocks], 1)  # (40, blocks, 4096)
+    extents = ExtentBuffers(40, blocks[0])
+    scales = [extents.inverse_extent(block, annotated.double()).clone() for block in blocks]
+    scales = torch.stack(scales, 1)  # (40, blocks, 4096)
     exact = torch.einsum("nc,bcv->nbv", q, blocks) * scales
     assert (maxima - exact.unflatten(-1, (-1, module._CHUNK)).amax(-1).flatten(1)).abs().max() < module._SCAN_ERROR
+
+
+def test_extents_are_those_of_centred_views_whatever_was_in_the_buffers() -> None:
+    """40 masks, then 3, then another block: each as if the views were centred on the mask's joints first."""
+    views = views_of(5000)
+    block_of = PseudoPoseSearch(views)._base.double()
+    _, annotated = queries_of(40)
+    extents = ExtentBuffers(40, block_of[0])
+    for number, masks in ((0, annotated), (0, annotated[7:10]), (1, annotated[:5])):
+        d = views.poses_2d(slice(4096 * number, 4096 * (number + 1))).double()
+        for found, mask in zip(extents.inverse_extent(block_of[number], masks.double()), masks, strict=True):
+            centred = d[:, mask] - d[:, mask].mean(1, keepdim=True)
+            assert torch.allclose(found[: len(d)], 1 / centred.flatten(1).norm(dim=1), rtol=1e-6)
 
 
 def test_runs_of_masks() -> None:

@@ -20,6 +20,24 @@ def test_saving_and_loading_changes_nothing(anchors: AnchorPoses, tmp_path: Path
         assert torch.equal(here, there) if isinstance(here, torch.Tensor) else here == there
 
 
+def test_provenance_is_kept_and_older_files_have_none(anchors: AnchorPoses, tmp_path: Path) -> None:
+    told = {"source": "mine.json", "num_poses": 12, "mean_distance_to_nearest_mm": 81.5, "excluded": ["CMU_16"]}
+    dataclasses.replace(anchors, provenance=told).save(tmp_path / "a.npz")
+    assert AnchorPoses.load(tmp_path / "a.npz").provenance == told
+    content = dict(np.load(tmp_path / "a.npz"))
+    del content["provenance"]
+    np.savez(tmp_path / "old.npz", **content)
+    assert AnchorPoses.load(tmp_path / "old.npz").provenance == {}
+
+
+def test_distance_to_the_nearest_is_the_least_of_all_distances(anchors: AnchorPoses, monkeypatch) -> None:
+    monkeypatch.setattr("lcrnet_d2.structures.anchor_poses._POSES_AT_ONCE", 7)
+    poses = random_poses(20, seed=3)
+    slow = [min(float((pose - anchor).norm(dim=-1).mean()) for anchor in anchors.poses_3d[:4]) for pose in poses]
+    assert anchors.distance_to_nearest(poses).tolist() == pytest.approx(slow, abs=1e-6)
+    assert anchors.distance_to_nearest(poses[:0]).shape == (0,)
+
+
 def test_an_anchor_pose_is_nearest_to_itself(anchors: AnchorPoses) -> None:
     full = anchors.poses_3d[:4]
     assert anchors.nearest(full).tolist() == [0, 1, 2, 3]

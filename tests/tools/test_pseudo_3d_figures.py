@@ -137,6 +137,34 @@ class TestMatching:
         percent, margin = pseudo_3d_matching.change(before, after)
         assert percent == pytest.approx(-10.0) and margin == pytest.approx(100 * 1.96 * 0.1 / math.sqrt(3) / 2)
 
+    def test_wider_hips_leave_all_other_joints_and_the_body_centre(self) -> None:
+        poses = random_poses(3, 0)
+        wide = pseudo_3d_matching.with_hips(poses, 1.5)
+        right, left = BODY13.indices(["right_hip", "left_hip"])
+        assert torch.allclose(wide[:, left] - wide[:, right], 1.5 * (poses[:, left] - poses[:, right]), atol=1e-6)
+        assert torch.allclose(wide[:, BODY13.torso].mean(1), poses[:, BODY13.torso].mean(1), atol=1e-6)
+        others = [j for j in range(J) if j not in (right, left)]
+        assert torch.equal(wide[:, others], poses[:, others])
+
+    def test_someone_lying_is_matched_by_rolled_cameras_only(
+        self, tmp_path: Path, mocap: Path, capsys: pytest.CaptureFixture
+    ) -> None:
+        poses_2d_to_json.main([str(mpii_file(tmp_path / "csv.zip", 4)), "--output", str(tmp_path / "mpii.json")])
+        content = json.loads((tmp_path / "mpii.json").read_text())
+        for person in content["annotations"]:
+            keypoints = np.reshape(person["keypoints"], (J, 3))
+            keypoints[:, :2] = keypoints[:, 1::-1] * [1, -1] + [0, 300]  # by 90 degrees
+            person["keypoints"] = keypoints.ravel().tolist()
+        (tmp_path / "lying.json").write_text(json.dumps(content))
+        arguments = [str(tmp_path / "lying.json"), "--mocap", str(mocap), str(mocap), "--views", "4000"]
+        pseudo_3d_matching.main([*arguments, "--rolls", "10", "180"])
+        upright, rolled = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| lying")]
+        assert "| mocap, seed 0 |" in upright and "| mocap, seed 0, roll 180 |" in rolled
+        percent = float(rolled.split("|")[-2].split("%")[0])
+        assert percent < -40
+        with pytest.raises(SystemExit, match="1 rolls for 2 bases"):
+            pseudo_3d_matching.main([*arguments, "--rolls", "10"])
+
     def test_more_poses_match_better(self, tmp_path: Path, mocap: Path, capsys: pytest.CaptureFixture) -> None:
         poses_2d_to_json.main([str(mpii_file(tmp_path / "csv.zip", 4)), "--output", str(tmp_path / "mpii.json")])
         base = PoseBase.load(mocap)

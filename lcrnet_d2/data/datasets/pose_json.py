@@ -22,7 +22,6 @@ Visibility v: 2 seen, 1 annotated but hidden, 0 completed (with pose_3d) or not 
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,8 @@ import numpy as np
 from detectron2.structures import BoxMode
 
 from ...structures import Skeleton
+from ...structures.bounded_files import read_json
+from ...structures.whole_files import write_json
 
 __all__ = ["POSE_3D_SOURCES", "PoseFileError", "load_pose_json", "read_pose_info", "write_pose_json"]
 
@@ -104,9 +105,7 @@ def write_pose_json(
     header = {"format": FORMAT, "version": VERSION, "units": {"keypoints": "px", "pose_3d": "m"}}
     header |= {"axes": "x right, y down, z away from the camera", "origin": "body centre"}
     content = {"info": header | (info or {}), "images": images, "annotations": annotations, "categories": [category]}
-    partial = Path(f"{path}.part")
-    partial.write_text(json.dumps(content))
-    partial.replace(path)
+    write_json(path, content)
 
 
 def read_pose_info(path: str | Path) -> dict[str, Any]:
@@ -118,9 +117,9 @@ def _read(path: str | Path) -> dict[str, Any]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"no annotation file at {path}")
     try:
-        content = json.loads(Path(path).read_bytes())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise PoseFileError(f"{path} is not a whole JSON file: {error}") from error
+        content = read_json(path)
+    except ValueError as error:
+        raise PoseFileError(str(error)) from error
     if not isinstance(content, dict):
         raise PoseFileError(f"{path}: expected an object with images and annotations")
     version = content.get("info", {}).get("version", VERSION) if _is_ours(content) else VERSION
@@ -159,7 +158,10 @@ def _check_joints(path: str | Path, content: dict[str, Any], skeleton: Skeleton)
 
 def _image(where: str, image: dict[str, Any], root: Path) -> dict[str, Any]:
     name = _field(where, image, "file_name")
-    file = (root / str(name)).resolve()
+    try:
+        file = (root / str(name)).resolve()
+    except (OSError, ValueError, RuntimeError) as error:  # too long, a zero byte, links in a circle
+        raise PoseFileError(f"{where}: file_name {str(name)[:100]!r} is no file name: {error}") from error
     if not file.is_relative_to(root):
         raise PoseFileError(f"{where}: file_name {name!r} leads out of {root}")
     size = {key: _field(where, image, key) for key in ("height", "width")}
@@ -233,7 +235,7 @@ def _pose_3d(where: str, value: Any, skeleton: Skeleton) -> np.ndarray:
 def _numbers(where: str, name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
     try:
         array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise PoseFileError(f"{where}: {name} are not numbers: {error}") from error
     if array.shape != shape:
         raise PoseFileError(f"{where}: {name} have shape {array.shape}, expected {shape}")

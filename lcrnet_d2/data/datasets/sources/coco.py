@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from detectron2.structures import BoxMode
 
 from ....structures import COCO17
+from ....structures.bounded_files import read_json
 from ..pose_json import PoseFileError
 from .records import Result, person_from_joints
 
@@ -32,23 +32,32 @@ def read_coco(path: Path, images: Path | None = None) -> Iterator[Result]:
         FileNotFoundError: no such file.
         PoseFileError: cut, not of COCO's 17 joints, or with entries that cannot be.
     """
-    content = _read(path)
+    try:
+        records = _records(path, _read(path))
+    except PoseFileError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise PoseFileError(f"{path}: an entry is not as COCO writes it: {error!r}") from error
+    return (_if_there(record, images) for record in records.values())
+
+
+def _records(path: Path, content: dict[str, Any]) -> dict[Any, dict[str, Any]]:
     records = {image["id"]: _record(f"{path}: images", image) for image in content["images"]}
     for annotation in content["annotations"]:
         where = f"{path}: annotation {annotation.get('id')}"
         if annotation.get("image_id") not in records:
             raise PoseFileError(f"{where}: image_id {annotation.get('image_id')!r} is not among the images")
         records[annotation["image_id"]]["annotations"].append(_person(where, annotation))
-    return (_if_there(record, images) for record in records.values())
+    return records
 
 
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"no annotation file at {path}")
     try:
-        content = json.loads(path.read_bytes())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise PoseFileError(f"{path} is not a whole JSON file: {error}") from error
+        content = read_json(path)
+    except ValueError as error:
+        raise PoseFileError(str(error)) from error
     keys = ("images", "annotations", "categories")
     if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in keys):
         raise PoseFileError(f"{path}: expected COCO's lists {keys}")

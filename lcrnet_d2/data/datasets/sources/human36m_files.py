@@ -6,9 +6,7 @@ left out. Frames are numbered from 0 at 50 per second in all of them.
 
 from __future__ import annotations
 
-import json
 import re
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ....structures import H36M17
+from ....structures.bounded_files import read_h5, read_json, read_npz
 from ..pose_json import PoseFileError
 from .human36m import CAMERAS, IMAGE_SIZES, JOINTS_OF_32, Camera, Choice, Take, TakeName
 from .human36m_cameras import Cameras, Metadata
@@ -27,6 +26,7 @@ IMAGE_NAME = "{subject}/{subject}_{take}.{camera}/{subject}_{take}.{camera}_{fra
 
 _NO_DISTORTION = (np.zeros(3), np.zeros(2))
 _J = len(H36M17)
+_MAX_BYTES = 8 * 2**30  # mmpose's h36m_train.npz unpacks to 2.6 GB
 _MONO = ("MyPoseFeatures/D3_Positions_mono", "Poses_D3_Positions_mono", "D3_Positions_mono")
 _D2 = ("MyPoseFeatures/D2_Positions", "Poses_D2_Positions", "D2_Positions")
 
@@ -153,9 +153,9 @@ def read_mmpose(path: Path, choice: Choice, cameras: Cameras, metadata: Metadata
     if not path.is_file():
         raise FileNotFoundError(f"no annotation file at {path}")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            names, part, spatial = ([str(n) for n in file["imgname"]], *(file[k].astype(float) for k in ("part", "S")))
-    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        file = read_npz(path, ("imgname", "part", "S"), _MAX_BYTES)
+        names, part, spatial = ([str(n) for n in file["imgname"]], *(file[k].astype(float) for k in ("part", "S")))
+    except (ValueError, TypeError) as error:
         raise PoseFileError(f"{path} is not a whole file of mmpose's: {error}") from error
     if part.shape[:2] != (len(names), _J) or spatial.shape[:2] != (len(names), _J) or spatial.shape[2] < 3:
         raise PoseFileError(f"{path}: {len(names)} names, but part and S are {part.shape} and {spatial.shape}")
@@ -200,17 +200,12 @@ def read_fetch(root: Path, choice: Choice, metadata: Metadata | None = None) -> 
 
 
 def _fetch_takes(root: Path, file: Path, names: list[TakeName]) -> list[Take]:
+    keys = ("pose/2d", "pose/3d", "camera", "frame")
     try:
-        import h5py
-    except ImportError as error:
-        raise ImportError("reading .h5 files needs h5py: pip install h5py") from error
-    try:
-        with h5py.File(file) as content:
-            poses_2d, poses_3d, serials, frames = (
-                np.asarray(content[key]) for key in ("pose/2d", "pose/3d", "camera", "frame")
-            )
-            lenses = {name.camera: np.asarray(content[f"intrinsics/{name.camera}"], float) for name in names}
-    except (OSError, KeyError) as error:
+        content = read_h5(file, (*keys, *(f"intrinsics/{name.camera}" for name in names)))
+        poses_2d, poses_3d, serials, frames = (content[key] for key in keys)
+        lenses = {name.camera: content[f"intrinsics/{name.camera}"].astype(float) for name in names}
+    except (ValueError, TypeError) as error:
         raise PoseFileError(f"{file} is not a whole annot.h5: {error}") from error
     count = len(frames)
     if (poses_2d.shape, poses_3d.shape, serials.shape) != ((count, 32, 2), (count, 32, 3), (count,)):
@@ -242,9 +237,9 @@ def _json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"no annotation file at {path}")
     try:
-        content = json.loads(path.read_bytes())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise PoseFileError(f"{path} is not a whole JSON file: {error}") from error
+        content = read_json(path)
+    except ValueError as error:
+        raise PoseFileError(str(error)) from error
     if not isinstance(content, dict):
         raise PoseFileError(f"{path}: expected an object")
     return content

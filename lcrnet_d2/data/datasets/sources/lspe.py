@@ -16,6 +16,7 @@ import numpy as np
 
 from ....structures import LSP14
 from ..pose_json import PoseFileError
+from .matlab import read_mat
 from .records import Result, image_size, person_from_joints
 
 __all__ = ["read_lspe", "read_lspe_joints"]
@@ -28,14 +29,7 @@ def read_lspe_joints(path: Path) -> np.ndarray:
         FileNotFoundError: no such file.
         PoseFileError: cut, no Matlab file, or of another set.
     """
-    from scipy.io import loadmat
-
-    if not path.is_file():
-        raise FileNotFoundError(f"no annotation file at {path}")
-    try:
-        content = loadmat(path)
-    except Exception as error:  # scipy raises whatever its parser trips over: struct, zlib, type errors ...
-        raise PoseFileError(f"{path} is not a whole Matlab file: {error!r}") from error
+    content = read_mat(path, squeeze=False)
     joints = content.get("joints")
     names = sorted(name for name in content if not name.startswith("__"))
     if joints is None:

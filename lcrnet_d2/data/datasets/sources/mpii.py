@@ -24,20 +24,29 @@ __all__ = ["Scene", "SubjectJoints", "scene_records", "split_by_list", "split_by
 
 #: "scale" is the person's height relative to this many px.
 SCALE_PX = 200.0
+_EXTRAS = ("objpos", "scale", "head_box", "head_size", "group", "single_person")
 
 
 @dataclass(frozen=True)
 class SubjectJoints:
-    """One person: joints (16, 3) x, y px and v (0 not annotated, 1 hidden, 2 seen); the release's other numbers.
+    """One person: joints (16, 3) x, y px and v (0 not annotated, 1 hidden, 2 seen); what else the source says, or None.
 
     Attributes:
-        objpos: rough position x, y, px; scale: height / 200 px; head_box: x1, y1, x2, y2 px. None if not given.
+        objpos: rough position x, y, px.
+        scale: height / 200 px.
+        head_box: x1, y1, x2, y2 px.
+        head_size: px, what PCKh measures in: 0.6 times the diagonal of the head box.
+        group: number of the person's multi-person group in the picture, from 1; None in no group that is evaluated.
+        single_person: whether the person is in the single-person subset (stands apart from everyone else).
     """
 
     joints: np.ndarray
     objpos: tuple[float, float] | None = None
     scale: float | None = None
     head_box: tuple[float, float, float, float] | None = None
+    head_size: float | None = None
+    group: int | None = None
+    single_person: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +90,7 @@ def scene_records(
     partly_annotated: bool,
     size_of: Callable[[Path], tuple[int, int]] = image_size,
 ) -> Iterator[Result]:
-    """Dataset dicts with objpos, scale and head_box, pixel indices as the source gives them, per person.
+    """Dataset dicts; per person also what the source gives of `SubjectJoints`' other fields, in its pixel indices.
 
     Args:
         images: folder of the pictures.
@@ -102,8 +111,7 @@ def scene_records(
 
 def _person(person: SubjectJoints) -> dict[str, Any] | None:
     """None for someone of whom neither a joint nor a place is known."""
-    extras = {"objpos": person.objpos, "scale": person.scale, "head_box": person.head_box}
-    extras = {key: value for key, value in extras.items() if value is not None}
+    extras = {key: getattr(person, key) for key in _EXTRAS if getattr(person, key) is not None}
     if (person.joints[:, 2] > 0).any():
         return person_from_joints(person.joints[:, :2], person.joints[:, 2], MPII16) | extras
     if person.objpos is None or person.scale is None:

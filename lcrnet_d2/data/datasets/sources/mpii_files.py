@@ -1,62 +1,89 @@
-"""The three files MPII's annotations travel in, each to a list of `Scene`s."""
+"""The three files MPII's annotations travel in, each to a list of `Scene`s.
+
+PCKh's head size, 0.6 times the diagonal of the head box, is 25 times MPII's `scale`: for all 2,958 people of the
+stacked hourglass' valid.h5 its head size (`normalize`) is that number to the last digit. So the two files without
+head boxes have head sizes all the same.
+"""
 
 from __future__ import annotations
 
-import json
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ....structures import MPII16
+from ....structures.bounded_files import read_h5, read_json
 from ..pose_json import PoseFileError
+from .matlab import read_mat
 from .mpii import Scene, SubjectJoints
+from .mpii_subsets import Subsets, read_subsets
 
 __all__ = ["read_hourglass_h5", "read_hrnet_json", "read_mpii", "read_release_mat"]
 
 _J = len(MPII16)
+_HEAD_SIZE_OF_DIAGONAL = 0.6
+_HEAD_SIZE_OF_SCALE = 25.0
 
 
-def read_mpii(path: Path) -> list[Scene]:
+def read_mpii(path: Path, groups: Path | None = None) -> list[Scene]:
     """Scenes of a .mat, .json or .h5, by the file's ending.
+
+    Args:
+        groups: groups_v12.mat, for the .mat alone.
 
     Raises:
         FileNotFoundError: no such file.
-        PoseFileError: another ending, a cut file, or one of another set.
+        PoseFileError: another ending, a cut file, or one of another set; groups for a file whose people they do
+            not number.
     """
-    readers = {".mat": read_release_mat, ".json": read_hrnet_json, ".h5": read_hourglass_h5}
-    if path.suffix not in readers:
-        raise PoseFileError(f"{path}: expected one of {sorted(readers)}")
+    readers = {".json": read_hrnet_json, ".h5": read_hourglass_h5}
+    if path.suffix not in (".mat", *readers):
+        raise PoseFileError(f"{path}: expected one of {sorted(('.mat', *readers))}")
     if not path.is_file():
         raise FileNotFoundError(f"no annotation file at {path}")
-    return readers[path.suffix](path)
-
-
-def read_release_mat(path: Path) -> list[Scene]:
-    """The training pictures (img_train = 1) of `mpii_human_pose_v1_u12_1.mat`, those without people too."""
-    from scipy.io import loadmat
-
+    if path.suffix != ".mat" and groups is not None:
+        raise PoseFileError(f"{groups} numbers the people of MPII's .mat, not those of {path}")
     try:
-        content = loadmat(path, struct_as_record=False, squeeze_me=True)
-    except Exception as error:  # scipy raises whatever its parser trips over: struct, zlib, type errors ...
-        raise PoseFileError(f"{path} is not a whole Matlab file: {error!r}") from error
-    release: Any = content.get("RELEASE")
+        return read_release_mat(path, groups) if path.suffix == ".mat" else readers[path.suffix](path)
+    except PoseFileError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise PoseFileError(f"{path}: an entry is not as its makers write it: {error!r}") from error
+
+
+def read_release_mat(path: Path, groups: Path | None = None, is_train: bool = True) -> list[Scene]:
+    """Pictures of `mpii_human_pose_v1_u12_1.mat`, those without people too.
+
+    Args:
+        groups: groups_v12.mat of the evaluation toolkit; without it nobody has a group.
+        is_train: the training pictures (img_train = 1), or the test pictures: people there have a place, a
+            scale, their subset and group, and no joints.
+    """
+    release: Any = read_mat(path).get("RELEASE")
     missing = [name for name in ("annolist", "img_train") if not hasattr(release, name)]
     if missing:
         raise PoseFileError(f"{path} is not MPII's release: no RELEASE with {missing}")
-    entries, is_train = _many(release.annolist), np.atleast_1d(release.img_train)
-    if len(entries) != len(is_train):
-        raise PoseFileError(f"{path}: {len(entries)} entries in annolist, {len(is_train)} in img_train")
-    return [_mat_scene(f"{path}: annolist({i + 1})", entry) for i, entry in enumerate(entries) if is_train[i] == 1]
+    entries, img_train = _many(release.annolist), np.atleast_1d(release.img_train)
+    if len(entries) != len(img_train):
+        raise PoseFileError(f"{path}: {len(entries)} entries in annolist, {len(img_train)} in img_train")
+    subsets = read_subsets(path, release, len(entries), groups)
+    return [
+        _mat_scene(f"{path}: annolist({i + 1})", entries[i], subsets[i])
+        for i in range(len(entries))
+        if (img_train[i] == 1) == is_train
+    ]
 
 
-def _mat_scene(where: str, entry: Any) -> Scene:
+def _mat_scene(where: str, entry: Any, subsets: Subsets) -> Scene:
     image, video = getattr(entry, "image", None), _mat_number(entry, "vididx")
     name = getattr(image, "name", None)
     if not isinstance(name, str):
         raise PoseFileError(f"{where}: no image name")
-    people = [_mat_person(where, rect) for rect in _many(getattr(entry, "annorect", []))]
-    return Scene(name, None if video is None else int(video), people)
+    rects = _many(getattr(entry, "annorect", []))
+    people = [_mat_person(where, rect) for rect in rects]
+    return Scene(name, None if video is None else int(video), subsets.of_people(where, people))
 
 
 def _mat_person(where: str, rect: Any) -> SubjectJoints:
@@ -68,7 +95,10 @@ def _mat_person(where: str, rect: Any) -> SubjectJoints:
         # is_visible is a number, a text or empty; where it is empty (head) nothing says the joint is hidden.
         hidden = str(getattr(point, "is_visible", "")) == "0"
         joints[number] = (float(point.x), float(point.y), 1 if hidden else 2)
-    return SubjectJoints(joints, _mat_place(rect), _mat_number(rect, "scale"), _mat_head_box(rect))
+    head_box, head_size = _mat_head_box(rect), None
+    if head_box is not None:
+        head_size = _HEAD_SIZE_OF_DIAGONAL * math.hypot(head_box[2] - head_box[0], head_box[3] - head_box[1])
+    return SubjectJoints(joints, _mat_place(rect), _mat_number(rect, "scale"), head_box, head_size)
 
 
 def _mat_place(rect: Any) -> tuple[float, float] | None:
@@ -98,9 +128,9 @@ def read_hrnet_json(path: Path) -> list[Scene]:
     MPII's own there (files made for testing, without joints, have no joints to give and are refused).
     """
     try:
-        entries = json.loads(path.read_bytes())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise PoseFileError(f"{path} is not a whole JSON file: {error}") from error
+        entries = read_json(path)
+    except ValueError as error:
+        raise PoseFileError(str(error)) from error
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise PoseFileError(f"{path}: expected a list of people")
     rows = []
@@ -124,18 +154,10 @@ def read_hourglass_h5(path: Path) -> list[Scene]:
     of valid.h5 become whole numbers by it.
     """
     try:
-        import h5py
-    except ImportError as error:
-        raise ImportError("reading .h5 files needs h5py: pip install h5py") from error
-    keys = ("imgname", "part", "visible", "center", "scale")
-    try:
-        with h5py.File(path) as file:
-            missing = [key for key in keys if key not in file]
-            if missing:
-                raise PoseFileError(f"{path} holds {sorted(file)}, no {missing}")
-            names, parts, visible, centers, scales = (np.asarray(file[key]) for key in keys)
-    except OSError as error:
-        raise PoseFileError(f"{path} is not a whole HDF5 file: {error}") from error
+        file = read_h5(path, ("imgname", "part", "visible", "center", "scale"))
+    except ValueError as error:
+        raise PoseFileError(str(error)) from error
+    names, parts, visible, centers, scales = file.values()
     count = len(names)
     shapes = (parts.shape, visible.shape, centers.shape, scales.shape)
     if shapes != ((count, _J, 2), (count, _J), (count, 2), (count,)):
@@ -144,7 +166,11 @@ def read_hourglass_h5(path: Path) -> list[Scene]:
     centers = centers - np.stack([np.zeros(count), 15 * scales], 1)
     annotated = (parts != 0).any(2)
     visibility = np.where(annotated, 1 + (visible > 0), 0)
-    rows = zip(map(_text, names), parts, visibility, centers.tolist(), scales.tolist(), strict=True)
+    try:
+        texts = [_text(name) for name in names]
+    except (ValueError, TypeError) as error:
+        raise PoseFileError(f"{path}: an image name that is no text: {error}") from error
+    rows = zip(texts, parts, visibility, centers.tolist(), scales.tolist(), strict=True)
     return _scenes(list(rows))
 
 
@@ -159,6 +185,8 @@ def _scenes(rows: list[tuple[str, np.ndarray, np.ndarray, Any, Any]]) -> list[Sc
     for name, points, visibility, center, scale in rows:
         joints = np.concatenate([points, visibility[:, None]], 1)
         place = None if center is None else (float(center[0]), float(center[1]))
-        person = SubjectJoints(joints, place, None if scale is None else float(scale))
+        scale = None if scale is None else float(scale)
+        head_size = None if scale is None else _HEAD_SIZE_OF_SCALE * scale
+        person = SubjectJoints(joints, place, scale, head_size=head_size)
         scenes.setdefault(name, Scene(name, None)).people.append(person)
     return list(scenes.values())

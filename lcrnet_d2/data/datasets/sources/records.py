@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from detectron2.structures import BoxMode
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from tqdm import tqdm
 
 from ....structures import BODY13, Skeleton, margin_box
@@ -65,7 +65,7 @@ def image_size(path: Path) -> tuple[int, int]:
             turned = image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
     except FileNotFoundError as error:
         raise PoseFileError(f"no image at {path}") from error
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except Exception as error:  # Pillow's formats raise whatever they trip over: struct, zlib, type, key errors ...
         raise PoseFileError(f"cannot read the image {path}: {error}") from error
     return (height, width) if turned else (width, height)
 

@@ -103,3 +103,12 @@ def test_the_real_set(tmp_path: Path) -> None:
     people = [p for r in records for p in r["annotations"]]
     assert (len(records), len(people), sum(p["iscrowd"] for p in people)) == (46, 248, 7)
     assert sum("keypoints" in p for p in people) == sum(a["num_keypoints"] > 0 for a in original) == 149
+
+
+@needs_real_data
+def test_the_real_file_cut_anywhere_is_refused(tmp_path: Path) -> None:
+    whole = (Path(str(REAL_DATA)) / "coco" / "person_keypoints.json").read_bytes()
+    for share in (0.0, 0.2, 0.7, 0.9999):
+        (tmp_path / "in.json").write_bytes(whole[: int(share * len(whole))])
+        with pytest.raises(PoseFileError, match=r"in\.json is not a whole JSON"):
+            read_coco(tmp_path / "in.json")

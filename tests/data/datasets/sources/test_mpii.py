@@ -76,6 +76,7 @@ def test_the_release(tmp_path: Path, images: Path) -> None:
     assert keypoints[BODY13.index("right_ankle")].tolist() == [25.5, 70.5, 2]
     assert (keypoints[:, 2] > 0).sum() == 3
     assert (person["objpos"], person["scale"], person["head_box"]) == ([24, 40], 0.2, [18, 3, 26, 12])
+    assert person["head_size"] == pytest.approx(0.6 * (8**2 + 9**2) ** 0.5) and "head_size" not in without
     # 0.2 * 200 = 40 px around (24, 40) for the one without joints.
     assert "keypoints" not in without and without["bbox"] == [4.5, 20.5, 44.5, 60.5]
     assert "partly_annotated" not in records["train/a"]
@@ -130,6 +131,7 @@ def test_json_and_h5_give_the_same(tmp_path: Path, images: Path) -> None:
         for one, other in zip(record["annotations"], from_h5[name]["annotations"], strict=True):
             assert np.allclose(one["keypoints"], other["keypoints"]) and np.allclose(one["bbox"], other["bbox"])
             assert np.allclose(one["objpos"], other["objpos"]) and np.isclose(one["scale"], other["scale"])
+            assert one["head_size"] == pytest.approx(25 * 0.2) and other["head_size"] == pytest.approx(25 * 0.2)
 
 
 @pytest.mark.parametrize("file", ["people.json", "people.h5"])
@@ -197,6 +199,9 @@ def test_the_real_h5() -> None:
     records = [r for r in scene_records(scenes, Path(), False, lambda path: (1280, 720)) if isinstance(r, dict)]
     everyone = [p for r in records for p in r["annotations"]]
     assert (len(records), len(everyone)) == (2729, 2958)
+    with h5py.File(Path(str(REAL_DATA)) / "mpii" / "valid.h5") as file:
+        head_sizes = np.asarray(file["normalize"])  # in the file's order; people of a picture follow each other
+    assert sorted(p["head_size"] for p in everyone) == pytest.approx(sorted(head_sizes))
     objpos = np.array([p["objpos"] for p in everyone])
     assert np.abs(objpos - objpos.round()).max() < 1e-6
     v = np.array([p["keypoints"] for p in everyone]).reshape(-1, len(BODY13), 3)[..., 2]

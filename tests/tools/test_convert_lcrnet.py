@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import convert_lcrnet
+import pytest
+import torch
+from detectron2.modeling import build_model
+from released_models_support import lcrnet_v2_file
+
+from lcrnet_d2.checkpoint import LCRNetCheckpointer
+from lcrnet_d2.config import load_config
+
+
+@pytest.mark.parametrize("with_fpn", [True, False])
+def test_a_published_file_becomes_a_config_and_weights_that_detect(
+    with_fpn: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "InTheWild-ResNet50.pkl"
+    source.write_bytes(pickle.dumps(lcrnet_v2_file(with_fpn), protocol=2))
+    convert_lcrnet.main(["lcrnet-v2", str(source), str(tmp_path / "out" / "wild")])
+    printed = capsys.readouterr().out
+    assert "K = 3, upper-body classes: True, BODY13" in printed and "{'T': 0.3}" in printed
+    cfg = load_config(tmp_path / "out" / "wild.yaml", ["MODEL.DEVICE", "cpu"])
+    model = build_model(cfg).eval()
+    LCRNetCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    with torch.no_grad():
+        people = model([{"image": torch.randint(0, 256, (3, 96, 128)), "height": 96, "width": 128}])[0]["instances"]
+    assert len(people) > 0 and torch.isfinite(people.pred_poses_3d).all()
+
+
+def test_nothing_is_written_of_a_file_that_does_not_fit(tmp_path: Path) -> None:
+    content = lcrnet_v2_file(True)
+    del content["model"]["Box_Head.fc2.bias"]
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(content))
+    with pytest.raises(SystemExit, match=r"(?s)do not fit the converted config.*box_head.fc2.bias"):
+        convert_lcrnet.main(["lcrnet-v2", str(tmp_path / "x.pkl"), str(tmp_path / "out")])
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps({"model": torch.nn.Linear}))
+    with pytest.raises(SystemExit, match=r"x\.pkl: it names torch.nn.modules.linear.Linear"):
+        convert_lcrnet.main(["lcrnet-v2", str(tmp_path / "x.pkl"), str(tmp_path / "out")])
+    with pytest.raises(SystemExit, match=r"none\.tgz"):
+        convert_lcrnet.main(["dope", str(tmp_path / "none.tgz"), str(tmp_path / "out")])
+    assert not list(tmp_path.glob("out*"))
