@@ -7,8 +7,8 @@ examples:
       --output datasets/mocap/anchors_K100.npz
 
 --mocap clusters poses as virtual cameras see them (the paper's setting for MPII); the cameras are those of
-datasets/add_pseudo_3d.py. What was clustered and how far its poses are from the nearest anchor pose is printed and
-stands in the file (`AnchorPoses.load(FILE).provenance`).
+datasets/add_pseudo_3d.py. Beside a set, both are clustered together. What was clustered and how far its poses are from
+the nearest anchor pose is printed and stands in the file (`AnchorPoses.load(FILE).provenance`).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from torch import Tensor
 
 import lcrnet_d2  # noqa: F401  registers the data sets
 from lcrnet_d2.data.datasets.pose_json import load_pose_json
+from lcrnet_d2.data.known_poses import known_poses
 from lcrnet_d2.mocap import PoseBase, ViewRanges, random_views
 from lcrnet_d2.structures import BODY13, SKELETONS, AnchorPoses, Skeleton
 from lcrnet_d2.structures.anchor_clustering import cluster_poses, with_mirrored
@@ -55,7 +56,10 @@ def main(argv: list[str] | None = None) -> None:
     check_writable(output.parent)
     check_writable(picture.parent)
     skeleton = SKELETONS[args.skeleton]
-    source = mocap_source(args, skeleton) if args.mocap else set_source(args, skeleton)
+    source = joined(
+        ([set_source(args, skeleton)] if args.dataset or args.pose_file else [])
+        + ([mocap_source(args, skeleton)] if args.mocap else [])
+    )
     poses_2d, poses_3d = with_mirrored(source.poses_2d, source.poses_3d, skeleton)
     print(f"clustering {len(poses_3d)} poses (half of them mirrored) into {args.num_anchor_poses} ...", flush=True)
     anchors = cluster_poses(poses_2d, poses_3d, skeleton, args.num_anchor_poses, args.upper_body, args.seed)
@@ -69,13 +73,24 @@ def main(argv: list[str] | None = None) -> None:
     print(f"{output}: {describe(anchors)}; picture in {picture}")
 
 
+def joined(sources: list[Source]) -> Source:
+    """A set's poses and MoCap's views, clustered together."""
+    if len(sources) == 1:
+        return sources[0]
+    provenance = {"sources": [source.provenance for source in sources]}
+    poses_2d, poses_3d, left_out_3d = (
+        torch.cat(parts) for parts in zip(*(source[:3] for source in sources), strict=True)
+    )
+    return Source(poses_2d, poses_3d, left_out_3d, provenance)
+
+
 def set_source(args: argparse.Namespace, skeleton: Skeleton) -> Source:
     """Everyone of a data set whose 3D pose is known, at most --max-poses at random."""
     if args.dataset:
         records = DatasetCatalog.get(args.dataset)
     else:
         records = load_pose_json(args.pose_file, args.pose_file.parent, skeleton)
-    poses_2d, poses_3d = poses_of(records, skeleton)
+    poses_2d, poses_3d = known_poses(records, skeleton)
     if not len(poses_3d):
         raise SystemExit(f"{args.dataset or args.pose_file} has no person with a 3D pose")
     if len(poses_3d) > args.max_poses:
@@ -111,15 +126,6 @@ def known_subjects(base: PoseBase, names: list[str]) -> set[str]:
     return set(names)
 
 
-def poses_of(records: list[dict[str, Any]], skeleton: Skeleton) -> tuple[Tensor, Tensor]:
-    """(N, J, 2) px and (N, J, 3) m of everyone whose 3D pose is known."""
-    people = [p for record in records for p in record["annotations"] if "pose_3d" in p]
-    j = len(skeleton)
-    keypoints = torch.tensor([p["keypoints"] for p in people], dtype=torch.float32).view(-1, j, 3)
-    poses_3d = torch.from_numpy(np.array([p["pose_3d"] for p in people], dtype=np.float32)).view(-1, j, 3)
-    return keypoints[..., :2], poses_3d
-
-
 def mean_distance_mm(anchors: AnchorPoses, poses_3d: Tensor) -> float:
     """Mean D to the nearest anchor pose: the error left if classification were perfect and regression did nothing."""
     return round(1000 * float(anchors.distance_to_nearest(poses_3d).double().mean()), 2)
@@ -137,10 +143,10 @@ def describe(anchors: AnchorPoses) -> str:
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    source = parser.add_mutually_exclusive_group(required=True)
+    source = parser.add_mutually_exclusive_group()
     source.add_argument("--dataset", help="name of a registered training set")
     source.add_argument("--pose-file", type=Path, help="annotation file in the project's JSON form")
-    source.add_argument("--mocap", type=Path, help="pose base of datasets/prepare_mocap.py")
+    parser.add_argument("--mocap", type=Path, help="pose base of datasets/prepare_mocap.py; alone or beside a set")
     parser.add_argument("--skeleton", default="BODY13", choices=sorted(SKELETONS))
     parser.add_argument("--num-anchor-poses", type=int, default=100, help="K (default 100)")
     parser.add_argument("--upper-body", action="store_true", help="add K classes for upper-body boxes (Sec. 4.2)")
@@ -157,7 +163,10 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, required=True, help=".npz to write")
     parser.add_argument("--picture", type=Path, help="drawing of the anchor poses (default: a .png beside the output)")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if not (args.dataset or args.pose_file or args.mocap):
+        parser.error("whose poses? give --dataset or --pose-file, --mocap, or one of the former and --mocap")
+    return args
 
 
 if __name__ == "__main__":

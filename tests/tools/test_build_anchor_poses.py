@@ -85,3 +85,17 @@ def test_people_left_out_are_measured_on_and_not_clustered(tmp_path: Path) -> No
         built(mocap, "--exclude", "CMU_99")
     with pytest.raises(SystemExit, match="joints of BODY13"):
         built(mocap, "--skeleton", "COCO17")
+
+
+def test_a_set_and_mocap_are_clustered_together(tmp_path: Path) -> None:
+    mocap, pose_file = mocap_file(tmp_path / "poses.npz"), write_tiny_set(tmp_path / "set")
+    people = sum("pose_3d" in a for a in json.loads(pose_file.read_text())["annotations"])
+    anchors = built(mocap, "--views", "7", "--pose-file", str(pose_file), "--num-anchor-poses", "3")
+    assert int(anchors.cluster_sizes.sum()) == anchors.provenance["num_poses"] == 2 * (people + 7)
+    assert [source["source"] for source in anchors.provenance["sources"]] == ["poses.json", "poses.npz"]
+
+
+def test_whose_poses_must_be_said(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        build_anchor_poses.main(["--output", str(tmp_path / "a.npz")])
+    assert "whose poses?" in capsys.readouterr().err
