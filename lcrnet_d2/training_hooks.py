@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+# Detectron2's @configurable hides the arguments of what it wraps.
+# pyright: reportCallIssue=false
 from typing import Any
 
 import torch

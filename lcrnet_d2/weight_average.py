@@ -56,10 +56,10 @@ class WeightAverage(HookBase):
 def _averaging(decay: float) -> Any:
     def update(averages: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
         kept = min(decay, (1 + float(count)) / (10 + float(count)))
-        if averages[0].is_floating_point():
-            torch._foreach_lerp_(list(averages), list(current), 1 - kept)
-        else:  # counters
-            for average, value in zip(averages, current, strict=True):
+        for average, value in zip(averages, current, strict=True):
+            if average.is_floating_point():
+                average.lerp_(value, 1 - kept)
+            else:  # counters
                 average.copy_(value)
 
     return torch.no_grad()(update)

@@ -92,9 +92,6 @@ class LCRNetCheckpointer(DetectionCheckpointer):
     def _torch_load(self, f: str) -> Any:
         return load_torch_file(self.path_manager.get_local_path(f))  # before torch 2.6 its own default runs code
 
-    def _torch_load(self, f: str) -> Any:
-        return load_torch_file(f)
-
     def _load_model(self, checkpoint: dict[str, Any]) -> Any:
         if self.new_head:
             checkpoint["model"] = {k: v for k, v in checkpoint["model"].items() if _HEAD not in k}

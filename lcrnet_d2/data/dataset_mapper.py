@@ -6,6 +6,8 @@ people without 3D, then ignored regions).
 
 from __future__ import annotations
 
+# Detectron2's @configurable hides the arguments of what it wraps.
+# pyright: reportCallIssue=false
 import logging
 from dataclasses import dataclass
 from typing import Any
@@ -251,7 +253,9 @@ def build_augmentations(cfg: CfgNode, is_train: bool, canvas: int = 0) -> list[T
 def _resizing(cfg: CfgNode, canvas: int) -> list[T.Augmentation]:
     if canvas > 0:
         low, high = cfg.INPUT.LCRNET.SCALE_RANGE
-        return [T.ResizeScale(low, high, canvas, canvas), T.FixedSizeCrop((canvas, canvas))]
+        # Detectron2 annotates the size as a tuple of one.
+        crop = T.FixedSizeCrop((canvas, canvas))  # pyright: ignore[reportArgumentType]
+        return [T.ResizeScale(low, high, canvas, canvas), crop]
     sizes, sampling = cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING
     return [T.ResizeShortestEdge(sizes, cfg.INPUT.MAX_SIZE_TRAIN, sampling)]
 

@@ -22,7 +22,9 @@ class Degradation(T.Augmentation):
             raise ValueError(f"the probability of a degradation is {probability}, expected 0 to 1")
         self.probability = probability
 
-    def get_transform(self, image: np.ndarray) -> T.Transform:
+    def get_transform(  # pyright: ignore[reportIncompatibleMethodOverride]  as in Detectron2's own
+        self, image: np.ndarray
+    ) -> T.Transform:
         chosen = [defect for defect in _DEFECTS if np.random.uniform() < self.probability]
 
         def degrade(picture: np.ndarray) -> np.ndarray:

@@ -51,8 +51,8 @@ def runs(counts: list[int], coordinates: int) -> list[tuple[slice, slice]]:
 
 
 class ExtentBuffers:
-    """Memory for `inverse_extent`, used again for every block: 2 MB that are allocated anew each time cost as much
-    as the products that fill them (apart: 376 queries/s became 500)."""
+    """Memory for `inverse_extent`, used again for every block: with 2 MB allocated anew each time the search took 15 %
+    longer."""
 
     def __init__(self, masks: int, like: Tensor) -> None:
         """
