@@ -41,7 +41,14 @@ class PublishedWeights:
 
 
 #: Name -> weights. A new model is one entry here and its file in lcrnet_d2/weights (or a URL).
-CATALOGUE: dict[str, PublishedWeights] = {}
+CATALOGUE: dict[str, PublishedWeights] = {
+    "lcrnet_lite0_research": PublishedWeights(
+        "lcrnet_lite0_research.pth",
+        config="research/lcrnet_lite0_research.yaml",
+        sha256="0dc2235a9219bbc6ce72e130dcb83723a4378c912c3015b46a31218c1b789ae1",
+        licence="research, non-commercial: trained on photos of LSP Extended and Flickr (MODEL_ZOO.md)",
+    ),
+}
 
 
 def find_weights(name: str) -> PublishedWeights:
