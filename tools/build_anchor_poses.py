@@ -18,7 +18,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from demo import check_writable
 from detectron2.data import DatasetCatalog
@@ -26,7 +25,7 @@ from torch import Tensor
 
 import lcrnet_d2  # noqa: F401  registers the data sets
 from lcrnet_d2.data.datasets.pose_json import load_pose_json
-from lcrnet_d2.data.known_poses import known_poses
+from lcrnet_d2.data.known_poses import MAX_POSES, known_poses
 from lcrnet_d2.mocap import PoseBase, ViewRanges, random_views
 from lcrnet_d2.structures import BODY13, SKELETONS, AnchorPoses, Skeleton
 from lcrnet_d2.structures.anchor_clustering import cluster_poses, with_mirrored
@@ -90,12 +89,9 @@ def set_source(args: argparse.Namespace, skeleton: Skeleton) -> Source:
         records = DatasetCatalog.get(args.dataset)
     else:
         records = load_pose_json(args.pose_file, args.pose_file.parent, skeleton)
-    poses_2d, poses_3d = known_poses(records, skeleton)
+    poses_2d, poses_3d = known_poses(records, skeleton, args.seed, args.max_poses)
     if not len(poses_3d):
         raise SystemExit(f"{args.dataset or args.pose_file} has no person with a 3D pose")
-    if len(poses_3d) > args.max_poses:
-        chosen = np.random.default_rng(args.seed).permutation(len(poses_3d))[: args.max_poses]
-        poses_2d, poses_3d = poses_2d[chosen], poses_3d[chosen]
     provenance = {"source": args.dataset or args.pose_file.name}
     return Source(poses_2d, poses_3d, poses_3d[:0], provenance)
 
@@ -150,7 +146,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--skeleton", default="BODY13", choices=sorted(SKELETONS))
     parser.add_argument("--num-anchor-poses", type=int, default=100, help="K (default 100)")
     parser.add_argument("--upper-body", action="store_true", help="add K classes for upper-body boxes (Sec. 4.2)")
-    parser.add_argument("--max-poses", type=int, default=300_000, help="random subset of a set (Sec. 4.1: 300,000)")
+    parser.add_argument("--max-poses", type=int, default=MAX_POSES, help="random subset of a set (Sec. 4.1: 300,000)")
     mocap = parser.add_argument_group("with --mocap")
     mocap.add_argument(
         "--views", type=lambda text: int(float(text)), default=20_000, help="virtual views to cluster (2e4)"

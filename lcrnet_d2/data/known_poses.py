@@ -38,20 +38,22 @@ def cluster_known_poses(
     Raises:
         ValueError: nobody with a 3D pose, or fewer different poses than K.
     """
-    poses_2d, poses_3d = known_poses(records, skeleton)
+    poses_2d, poses_3d = known_poses(records, skeleton, seed, max_poses)
     if not len(poses_3d):
         raise ValueError("no person with a 3D pose to make anchor poses of")
-    if len(poses_3d) > max_poses:
-        chosen = np.random.default_rng(seed).permutation(len(poses_3d))[:max_poses]
-        poses_2d, poses_3d = poses_2d[chosen], poses_3d[chosen]
     poses_2d, poses_3d = with_mirrored(poses_2d, poses_3d, skeleton)
     return cluster_poses(poses_2d, poses_3d, skeleton, num_anchor_poses, upper_body, seed)
 
 
-def known_poses(records: Sequence[Mapping[str, Any]], skeleton: Skeleton) -> tuple[Tensor, Tensor]:
-    """(N, J, 2) px and (N, J, 3) m of everyone in the dataset dicts whose 3D pose is known."""
+def known_poses(
+    records: Sequence[Mapping[str, Any]], skeleton: Skeleton, seed: int = 0, max_poses: int = MAX_POSES
+) -> tuple[Tensor, Tensor]:
+    """(N, J, 2) px and (N, J, 3) m of everyone whose 3D pose is known; of more than `max_poses`, a random subset."""
     people = [p for record in records for p in record["annotations"] if "pose_3d" in p]
     j = len(skeleton)
     keypoints = torch.tensor([p["keypoints"] for p in people], dtype=torch.float32).view(-1, j, 3)
     poses_3d = torch.from_numpy(np.array([p["pose_3d"] for p in people], dtype=np.float32)).view(-1, j, 3)
+    if len(poses_3d) > max_poses:
+        chosen = np.random.default_rng(seed).permutation(len(poses_3d))[:max_poses]
+        keypoints, poses_3d = keypoints[chosen], poses_3d[chosen]
     return keypoints[..., :2], poses_3d

@@ -1,6 +1,6 @@
 """Kills training at random moments, resumes it, and compares its end with that of a run nobody touched.
 
-    python tools/reliability/kill_test.py --kills 50 --at-writes 30 --work /tmp/kill_test
+    python tools/reliability/kill_test.py --kills 50 --at-writes 30 --work output/kill_test
 
 Each kill is a SIGKILL of a training process in a folder of its own; with --at-writes so many of them fall while a
 checkpoint is being written. Then every checkpoint in the folder is read, training resumes, and all tensors of the last

@@ -1,6 +1,6 @@
 """Training speed with 1, 2, 4 ... CPU processes on one machine, the joint batch unchanged.
 
-    python tools/reliability/scaling.py --processes 1 2 4 --work /tmp/scaling
+    python tools/reliability/scaling.py --processes 1 2 4 --work output/scaling
     python tools/reliability/scaling.py --processes 1 2 4 --per-process-batch ...   # the batch grows with them
 
 Prints images per second after the first iterations, and the speed-up over one process.
