@@ -13,6 +13,7 @@ import numpy as np
 from .detected_people import DetectedPeople
 from .placement import Camera, OrthographicCamera
 from .pose_file import PosedImage
+from .structures import PIXEL_CENTRE
 from .structures.whole_files import write_text
 
 __all__ = ["COLUMNS", "write_csv"]
@@ -23,7 +24,6 @@ COLUMNS = (
     *("anchor_class", "joint", "interpolated", "in_image", "x_px", "y_px", "spread_px"),
     *("x_right_m", "y_down_m", "z_away_m", "spread_m", "camera_x_right_m", "camera_y_down_m", "camera_z_away_m"),
 )
-_PIXEL_CENTRE = 0.5
 
 
 def write_csv(path: str | Path, images: Sequence[PosedImage]) -> None:
@@ -51,7 +51,7 @@ def _rows(image: PosedImage, people: DetectedPeople) -> Iterator[dict[str, Any]]
                 "joint": joint,
                 "interpolated": int(joint in people.interpolated),
                 "in_image": int(person.in_image[j]),
-                **_numbers(("x_px", "y_px"), person.keypoints_2d[j] - _PIXEL_CENTRE, 3),
+                **_numbers(("x_px", "y_px"), person.keypoints_2d[j] - PIXEL_CENTRE, 3),
                 **_numbers(("spread_px",), person.spread_2d[j : j + 1], 3),
                 **_numbers(("x_right_m", "y_down_m", "z_away_m"), person.pose_3d[j], 5),
                 **_numbers(("spread_m",), person.spread_3d[j : j + 1], 5),

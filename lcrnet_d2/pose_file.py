@@ -15,7 +15,7 @@ import numpy as np
 
 from .detected_people import DetectedPeople
 from .placement import Camera, OrthographicCamera, PinholeCamera
-from .structures import SKELETONS, Skeleton
+from .structures import PIXEL_CENTRE, SKELETONS, Skeleton
 from .structures.whole_files import save_npz, write_text
 
 __all__ = ["FORMAT_VERSION", "PosedImage", "people_to_json", "read_poses", "read_poses_npz", "write_poses"]
@@ -24,7 +24,6 @@ __all__ += ["write_poses_npz"]
 FORMAT_VERSION = 1
 
 #: Files hold COCO pixel indices, memory continuous pixels.
-_PIXEL_CENTRE = 0.5
 
 _ARRAYS = ("scores", "confidences", "boxes", "keypoints_2d", "poses_3d", "in_image", "spreads_2d", "spreads_3d")
 _ARRAYS += ("anchors",)
@@ -96,7 +95,7 @@ def people_to_json(people: DetectedPeople) -> list[dict[str, Any]]:
             "score": person.score,
             "confidence": person.confidence,
             "box": _rounded(person.box, 2),
-            "keypoints_2d": _rounded(person.keypoints_2d - _PIXEL_CENTRE, 3),
+            "keypoints_2d": _rounded(person.keypoints_2d - PIXEL_CENTRE, 3),
             "pose_3d": _rounded(person.pose_3d, 5),
             "anchor_class": person.anchor,
             "in_image": person.in_image.tolist(),
@@ -142,7 +141,7 @@ def _image_from_json(entry: dict[str, Any], skeleton: Skeleton) -> PosedImage:
         scores=column("score", ()),
         confidences=column("confidence", ()),
         boxes=column("box", (4,)),
-        keypoints_2d=column("keypoints_2d", (j, 2)) + np.float32(_PIXEL_CENTRE),
+        keypoints_2d=column("keypoints_2d", (j, 2)) + np.float32(PIXEL_CENTRE),
         poses_3d=column("pose_3d", (j, 3)),
         in_image=column("in_image", (j,), bool),
         spreads_2d=column("spread_2d", (j,)),
@@ -166,7 +165,7 @@ def write_poses_npz(path: str | Path, images: Sequence[PosedImage], skeleton: Sk
     none = DetectedPeople.nobody(skeleton, (0, 0))
     people = [none, *(p for _, p in read)]
     arrays = {name: np.concatenate([getattr(p, name) for p in people]) for name in _ARRAYS}
-    arrays["keypoints_2d"] = arrays["keypoints_2d"] - np.float32(_PIXEL_CENTRE)
+    arrays["keypoints_2d"] = arrays["keypoints_2d"] - np.float32(PIXEL_CENTRE)
     arrays["translations"] = _filled("translations", (3,), np.float32(np.nan), people)
     arrays["identities"] = _filled("identities", (), np.int64(-1), people)
     arrays["image"] = np.repeat(np.array([i for i, _ in read], dtype=np.int64), [len(p) for _, p in read])
@@ -205,7 +204,7 @@ def read_poses_npz(path: str | Path) -> list[PosedImage]:
             arrays = {name: file[name] for name in file.files}
         header = json.loads(str(arrays["header"]))
         _check_version(header["version"])
-        arrays["keypoints_2d"] = arrays["keypoints_2d"] + np.float32(_PIXEL_CENTRE)
+        arrays["keypoints_2d"] = arrays["keypoints_2d"] + np.float32(PIXEL_CENTRE)
         skeleton = _skeleton(header)
         entries = json.loads(str(arrays["image_info"]))
         return [_image_from_arrays(i, entry, arrays, skeleton) for i, entry in enumerate(entries)]

@@ -26,7 +26,7 @@ from detectron2.structures import BoxMode
 from torch import Tensor
 
 from lcrnet_d2.data.datasets.pose_json import write_pose_json
-from lcrnet_d2.structures import BODY13, COCO17, MPII16, Skeleton, joint_box
+from lcrnet_d2.structures import BODY13, COCO17, MPII16, PIXEL_CENTRE, Skeleton, joint_box
 from lcrnet_d2.structures.bounded_files import read_npz
 
 
@@ -100,7 +100,7 @@ def read_poses(path: Path) -> Poses2D:
 def _read_coco(path: Path) -> Poses2D:
     content = read_npz(path, ("xy", "vis", "bbox", "image_index", "image_id", "wh", "is_val"), 2**30)
     of, people = content["image_index"], len(content["xy"])
-    joints = torch.from_numpy(content["xy"]).double().reshape(people, len(COCO17), 2) + 0.5  # pixel indices
+    joints = torch.from_numpy(content["xy"]).double().reshape(people, len(COCO17), 2) + PIXEL_CENTRE
     boxes = torch.from_numpy(content["bbox"]).double()
     return Poses2D(
         COCO17,

@@ -20,7 +20,7 @@ from detectron2.structures import Boxes, Instances
 from detectron2.utils import comm
 from pycocotools.cocoeval import Params
 
-from ..structures import COCO17, Skeleton
+from ..structures import COCO17, PIXEL_CENTRE, Skeleton
 from .gathering import PredictionCollector, gather_predictions
 from .people import ImagePredictions, ImageTruth, PredictedPeople, truth_from_dict
 
@@ -137,7 +137,8 @@ def _annotations(
 ) -> list[dict[str, Any]]:
     """The image's people in COCO's form, and a crowd that covers it where it is only partly annotated."""
     counted = truth.annotated_2d & shared & ~truth.is_crowd[:, None]
-    keypoints = np.concatenate([truth.poses_2d - 0.5, np.full((*counted.shape, 1), 2.0)], -1) * counted[..., None]
+    seen = np.full((*counted.shape, 1), 2.0)
+    keypoints = np.concatenate([truth.poses_2d - PIXEL_CENTRE, seen], -1) * counted[..., None]
     rows = list(zip(truth.boxes.tolist(), areas, truth.is_crowd.tolist(), keypoints, strict=True))
     if truth.partly_annotated:
         nothing = np.zeros((counted.shape[1], 3))

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ..structures import MUPOTS17, Skeleton
+from ..structures import MUPOTS17, PIXEL_CENTRE, Skeleton
 from ..structures.bounded_files import load_mat, read_json
 from .metrics import AUC_THRESHOLDS_MM
 from .people import PredictedPeople
@@ -31,7 +31,6 @@ __all__ = [
     "to_mupots17",
 ]
 
-_PIXEL_CENTRE = 0.5  # the files hold pixel indices
 _MATCH_BELOW_PX = 40.0
 _PCK_MM = 150.0
 #: 13 joints decide who is matched: the first 14 but the head top. The first 14 are scored.
@@ -143,7 +142,7 @@ def _frame(
 ) -> MuPoTSFrame:
     m = len(poses_2d)
     try:
-        xy = np.array(poses_2d, dtype=np.float64).reshape(m, 17, 2) + _PIXEL_CENTRE
+        xy = np.array(poses_2d, dtype=np.float64).reshape(m, 17, 2) + PIXEL_CENTRE
         xyz = np.array(poses_3d, dtype=np.float64).reshape(m, 17, 3) / 1000
     except ValueError as error:
         raise ValueError(f"{source}, {name}: people are not 17 joints: {error}") from error

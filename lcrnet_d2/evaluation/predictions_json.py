@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..structures import Skeleton
+from ..structures import PIXEL_CENTRE, Skeleton
 from ..structures.bounded_files import read_json
 from ..structures.whole_files import write_json
 from .people import ImagePredictions, PredictedPeople
@@ -16,8 +16,6 @@ from .people import ImagePredictions, PredictedPeople
 __all__ = ["load_predictions", "save_predictions"]
 
 _VERSION = 1
-#: Files hold pixel indices, memory continuous pixels.
-PIXEL_CENTRE = 0.5
 _PX_DECIMALS, _M_DECIMALS = 3, 5  # a thousandth of a pixel, a hundredth of a millimetre
 
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from ..structures import Skeleton
+from ..structures import PIXEL_CENTRE, Skeleton
 from ..structures.bounded_files import read_json
 from .people import ImagePredictions, PredictedPeople
-from .predictions_json import PIXEL_CENTRE, load_predictions
+from .predictions_json import load_predictions
 
 __all__ = ["read_saved_predictions"]
 

@@ -2,6 +2,7 @@
 
 from .anchor_poses import AnchorPoses
 from .display import PERSON_COLOURS, SIDE_COLOURS, bone_colour, person_colour, pose_metadata
+from .pixels import PIXEL_CENTRE
 from .pose_geometry import (
     body_centre,
     centre_poses,
@@ -24,6 +25,7 @@ __all__ = [
     "MUPOTS17",
     "PERSON",
     "PERSON_COLOURS",
+    "PIXEL_CENTRE",
     "SIDE_COLOURS",
     "SKELETONS",
     "UNANNOTATED",

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from detectron2.structures import BoxMode
 
-from ...structures import Skeleton
+from ...structures import PIXEL_CENTRE, Skeleton
 from ...structures.bounded_files import read_json
 from ...structures.whole_files import write_json
 
@@ -198,13 +198,13 @@ def _person(where: str, annotation: dict[str, Any], skeleton: Skeleton) -> dict[
         keypoints = _numbers(where, "keypoints", annotation["keypoints"], (3 * len(skeleton),)).reshape(-1, 3)
         if not np.isin(keypoints[:, 2], (0, 1, 2)).all():
             raise PoseFileError(f"{where}: keypoints have a visibility that is not 0, 1 or 2")
-        keypoints[:, :2] += 0.5
+        keypoints[:, :2] += PIXEL_CENTRE
         person["keypoints"] = keypoints.ravel().tolist()
     if annotation.get("pose_3d") is not None:
         person["pose_3d"] = _pose_3d(where, annotation["pose_3d"], skeleton)
         if "keypoints" not in person:
             raise PoseFileError(f"{where}: a pose_3d without keypoints")
-        if np.equal(np.reshape(person["keypoints"], (-1, 3)), [0.5, 0.5, 0]).all(1).any():
+        if np.equal(np.reshape(person["keypoints"], (-1, 3)), [PIXEL_CENTRE, PIXEL_CENTRE, 0]).all(1).any():
             raise PoseFileError(
                 f"{where}: keypoints hold 0, 0, 0 beside a pose_3d; its 2D must be complete, "
                 "with v = 0 for completed joints"
@@ -250,7 +250,7 @@ def _to_json(person: dict[str, Any]) -> dict[str, Any]:
     out["iscrowd"] = int(person.get("iscrowd", 0))
     if "keypoints" in person:
         keypoints = np.asarray(person["keypoints"], dtype=np.float64).reshape(-1, 3)
-        keypoints = keypoints - [0.5, 0.5, 0.0]
+        keypoints = keypoints - [PIXEL_CENTRE, PIXEL_CENTRE, 0.0]
         out["keypoints"] = [round(v, 4) for v in keypoints.ravel().tolist()]
         out["num_keypoints"] = int((keypoints[:, 2] > 0).sum())
     if "pose_3d" in person:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from detectron2.structures import BoxMode
 
-from ....structures import BODY13, H36M17, body_centre, margin_box, pose_distance
+from ....structures import BODY13, H36M17, PIXEL_CENTRE, body_centre, margin_box, pose_distance
 from .records import Result
 
 __all__ = [
@@ -189,8 +189,8 @@ def take_records(take: Take, choice: Choice, head: int = 9) -> Iterator[Result]:
     poses_3d, _ = BODY13.convert_from(H36M17, torch.from_numpy(take.poses_3d))
     poses_2d, _ = BODY13.convert_from(H36M17, torch.from_numpy(take.poses_2d))
     roots = body_centre(poses_3d, BODY13)
-    poses_3d, poses_2d = poses_3d - roots[:, None], poses_2d + 0.5
-    (fx, fy), (cx, cy) = take.camera.focal.tolist(), (take.camera.centre + 0.5).tolist()
+    poses_3d, poses_2d = poses_3d - roots[:, None], poses_2d + PIXEL_CENTRE
+    (fx, fy), (cx, cy) = take.camera.focal.tolist(), (take.camera.centre + PIXEL_CENTRE).tolist()
     for i in choice.frames(take.frames, poses_3d):
         keypoints = torch.cat([poses_2d[i], torch.ones(len(BODY13), 1)], 1)
         person = {

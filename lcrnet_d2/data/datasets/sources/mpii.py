@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from detectron2.structures import BoxMode
 
-from ....structures import MPII16
+from ....structures import MPII16, PIXEL_CENTRE
 from ..pose_json import PoseFileError
 from .records import Result, image_size, person_from_joints
 
@@ -118,5 +118,6 @@ def _person(person: SubjectJoints) -> dict[str, Any] | None:
         return None
     # No joints: as wide and high as the scale says, to be ignored in training.
     (x, y), half = person.objpos, SCALE_PX * person.scale / 2
-    box = [x + 0.5 - half, y + 0.5 - half, x + 0.5 + half, y + 0.5 + half]
+    x, y = x + PIXEL_CENTRE, y + PIXEL_CENTRE
+    box = [x - half, y - half, x + half, y + half]
     return {"bbox": box, "bbox_mode": BoxMode.XYXY_ABS, "category_id": 0, "iscrowd": 0} | extras

@@ -13,7 +13,7 @@ from detectron2.structures import BoxMode
 from PIL import Image
 from tqdm import tqdm
 
-from ....structures import BODY13, Skeleton, margin_box
+from ....structures import BODY13, PIXEL_CENTRE, Skeleton, margin_box
 from ..pose_json import PoseFileError, summary, write_pose_json
 
 __all__ = ["image_size", "person_from_joints", "write_records"]
@@ -43,9 +43,9 @@ def person_from_joints(points: np.ndarray, visibility: np.ndarray, source: Skele
         raise PoseFileError("an annotated joint has a coordinate that is no number")
     places = torch.from_numpy(np.where(annotated[:, None], points, 0.0).astype(np.float64))
     body, body_visibility = BODY13.convert_from(source, places, torch.from_numpy(visibility.astype(np.int64)))
-    keypoints = torch.cat([body + 0.5, body_visibility[:, None].double()], 1)
+    keypoints = torch.cat([body + PIXEL_CENTRE, body_visibility[:, None].double()], 1)
     return {
-        "bbox": margin_box(places[torch.from_numpy(annotated)] + 0.5).tolist(),
+        "bbox": margin_box(places[torch.from_numpy(annotated)] + PIXEL_CENTRE).tolist(),
         "bbox_mode": BoxMode.XYXY_ABS,
         "category_id": 0,
         "iscrowd": 0,
