@@ -148,16 +148,11 @@ class LCROutputLayers(nn.Module):
         gt_classes = torch.cat([p.gt_classes for p in proposals])
         on_people = gt_classes < self.num_classes
         loss_cls = F.cross_entropy(logits, gt_classes, reduction="sum") / divisor
-        deltas = self._deltas_of_class(features[on_people], gt_classes[on_people])
+        deltas = self._regress(features[on_people], gt_classes[on_people])
         targets = self._targets(proposals, deltas)
         loss_reg = F.smooth_l1_loss(deltas, targets, beta=1.0, reduction="sum") / divisor
         _log_accuracy(logits.detach(), gt_classes, on_people)
         return {"loss_pose_cls": loss_cls, "loss_pose_reg": loss_reg}
-
-    def _deltas_of_class(self, features: Tensor, classes: Tensor) -> Tensor:
-        """(F, J, 5): every class is computed for the few boxes on people, and the box's own kept."""
-        everything = self.pose_pred(features).view(len(features), self.num_classes, self.num_joints, 5)
-        return everything[torch.arange(len(classes), device=classes.device), classes]
 
     def _targets(self, proposals: list[Instances], like: Tensor) -> Tensor:
         """(F, J, 5) t_cB of the boxes on people (Sec. 3.1)."""
@@ -210,16 +205,25 @@ class LCROutputLayers(nn.Module):
         if len(boxes) * self.num_classes <= 4 * len(rows):
             everything = self.pose_pred(features[boxes]).view(-1, self.num_classes, self.num_joints, 5)
             return everything[box_of, classes]
-        width = self.num_joints * 5
+        return self._regress(features[rows], classes)
+
+    def _regress(self, features: Tensor, classes: Tensor) -> Tensor:
+        """(n, J, 5) regression of features (n, d), each for its class (n,): one product for each class that occurs.
+
+        Forward and backward take a fifth of the time of all classes' products, of which each row uses one
+        (256 rows, 160 classes, d = 512; docs/benchmarks.md).
+        """
         order = torch.argsort(classes, stable=True)
         counts = torch.bincount(classes, minlength=self.num_classes).tolist()
-        weights, biases = self.pose_pred.weight.split(width), self.pose_pred.bias.split(width)
+        weights = self.pose_pred.weight.unflatten(0, (self.num_classes, -1)).unbind()
+        biases = self.pose_pred.bias.unflatten(0, (self.num_classes, -1)).unbind()
         by_class = [
-            F.linear(pairs, weight, bias)
-            for pairs, weight, bias in zip(features[rows[order]].split(counts), weights, biases, strict=True)
-            if len(pairs)
+            F.linear(rows, weight, bias)
+            for rows, weight, bias in zip(features[order].split(counts), weights, biases, strict=True)
+            if len(rows)
         ]
-        out = torch.cat(by_class)
+        # Nobody in the batch: an empty product, which still gives every parameter a gradient.
+        out = torch.cat(by_class or [self.pose_pred(features)[:, : self.num_joints * 5]])
         return out[torch.argsort(order)].view(-1, self.num_joints, 5)
 
 

@@ -72,6 +72,20 @@ def test_only_the_boxs_own_class_is_regressed(anchors: AnchorPoses) -> None:
     assert touched.tolist() == [c == 3 for c in range(CLASSES)]
 
 
+def test_the_gradient_equals_that_of_regressing_every_class(anchors: AnchorPoses) -> None:
+    """The slow twin computes all classes of every box and keeps the box's own."""
+    out, classes = layers(anchors), [3, 0, 3, 7]
+    torch.nn.init.normal_(out.pose_pred.weight, std=0.3)
+    features = torch.randn(4, WIDTH, requires_grad=True)
+    with EventStorage():
+        mine = out.losses(out(features), [sampled(classes, anchors)])["loss_pose_reg"]
+    every_class = out.pose_pred(features).view(4, CLASSES, 13, 5)
+    twin = F.smooth_l1_loss(every_class[range(4), classes], torch.zeros(4, 13, 5), reduction="sum") / 10
+    wanted = [features, out.pose_pred.weight, out.pose_pred.bias]
+    torch.testing.assert_close(mine, twin)
+    torch.testing.assert_close(torch.autograd.grad(mine, wanted), torch.autograd.grad(twin, wanted))
+
+
 @pytest.mark.parametrize("classes", [[], [CLASSES, CLASSES]], ids=["no boxes", "background alone"])
 def test_losses_without_people_have_the_same_keys_and_gradients(classes: list[int], anchors: AnchorPoses) -> None:
     out = layers(anchors)
