@@ -1,8 +1,9 @@
 """Pose proposals integration (Sec. 3.5): many scored proposals in, one pose per person out.
 
-    group_by_overlap        proposals of one place in the image         "grouping ... with a sufficient spatial overlap"
+    proposal_groups.py      proposals of one place in the image
     find_modes              proposals of one group and one 3D pose      Eq. 6
     integrate_pose_proposals: score-weighted mean of each mode          Eq. 7
+    integrate_batch         the same of several images at once
     suppress_pose_proposals: the best proposal of each group            the NMS it is compared with
 
 Shapes: P pose proposals, J joints, G groups, N people, M memberships (a proposal may be in several
@@ -13,17 +14,19 @@ group. 2D in px, 3D in metres.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.ops import nms
+
+from .proposal_groups import group_by_overlap
 
 # Poses compared at a time: 4,096 of 39 numbers stay in a core's cache, a quarter less time than all 50,000 at once.
 _BLOCK = 4096
 
-__all__ = ["PosesInImage", "group_by_overlap", "integrate_pose_proposals", "suppress_pose_proposals"]
+__all__ = ["PosesInImage", "ScoredPoses", "integrate_batch", "integrate_pose_proposals", "suppress_pose_proposals"]
 
 
 class PosesInImage(NamedTuple):
@@ -42,6 +45,16 @@ class PosesInImage(NamedTuple):
     seeds: Tensor
     groups: Tensor
     members: Tensor
+
+
+class ScoredPoses(NamedTuple):
+    """The pose proposals of one image, as PPI needs them; the same arguments as `integrate_pose_proposals`'s."""
+
+    scores: Tensor
+    poses_2d: Tensor
+    poses_3d: Tensor
+    image_size: tuple[int, int] | None
+    is_upper_body: Tensor | None = None
 
 
 class _Modes(NamedTuple):
@@ -93,20 +106,81 @@ def integrate_pose_proposals(
     Returns:
         The people; the same on CPU and GPU within rounding.
     """
-    group_of, seeds = group_by_overlap(scores, poses_2d, image_size, iou_threshold, last_pixel_boxes)
+    image = ScoredPoses(scores, poses_2d, poses_3d, image_size, is_upper_body)
+    (people,) = integrate_batch(
+        [image],
+        lower_body_joints,
+        iou_threshold=iou_threshold,
+        t_3d=t_3d,
+        all_modes=all_modes,
+        min_seed_score=min_seed_score,
+        min_mode_score=min_mode_score,
+        lower_body_weight=lower_body_weight,
+        last_pixel_boxes=last_pixel_boxes,
+    )
+    return people
+
+
+def integrate_batch(
+    images: Sequence[ScoredPoses],
+    lower_body_joints: Sequence[int] = (),
+    *,
+    iou_threshold: float,
+    t_3d: float,
+    all_modes: bool,
+    min_seed_score: float,
+    min_mode_score: float,
+    lower_body_weight: float,
+    last_pixel_boxes: bool,
+) -> list[PosesInImage]:
+    """`integrate_pose_proposals` of several images: grouped one by one, then as if they were one image.
+
+    Args:
+        images: at least one; all with upper-body classes or none. The rest as in `integrate_pose_proposals`.
+    """
+    groupings = [group_by_overlap(i.scores, i.poses_2d, i.image_size, iou_threshold, last_pixel_boxes) for i in images]
+    starts = _starts([len(i.scores) for i in images])
+    group_starts = _starts([len(seeds) for _, seeds in groupings])
+    group_of = torch.cat([group_of + n for (group_of, _), n in zip(groupings, group_starts, strict=False)])
+    seeds = torch.cat([seeds + n for (_, seeds), n in zip(groupings, starts, strict=False)])
+    scores = torch.cat([image.scores for image in images])
+    poses_2d = torch.cat([image.poses_2d for image in images])
+    poses_3d = torch.cat([image.poses_3d for image in images])
     modes = find_modes(scores, poses_3d, group_of, seeds, t_3d, min_seed_score)
     people = _selected_modes(modes, len(seeds), all_modes, min_mode_score)
     members = _members_of(modes, people)
     weights = scores[members[1]]
     mean_2d = _weighted_mean(poses_2d, weights, members, len(people))
     mean_3d = _weighted_mean(poses_3d, weights, members, len(people))
-    if is_upper_body is not None and lower_body_joints and lower_body_weight != 1:
-        weights = torch.where(is_upper_body[members[1]], lower_body_weight * weights, weights)
+    upper = [image.is_upper_body for image in images if image.is_upper_body is not None]
+    if upper and lower_body_joints and lower_body_weight != 1:
+        weights = torch.where(torch.cat(upper)[members[1]], lower_body_weight * weights, weights)
         legs = list(lower_body_joints)
         mean_2d[:, legs] = _weighted_mean(poses_2d[:, legs], weights, members, len(people))
         mean_3d[:, legs] = _weighted_mean(poses_3d[:, legs], weights, members, len(people))
     groups = modes.groups[people]
-    return PosesInImage(modes.scores[people], mean_2d, mean_3d, seeds[groups], groups, members)
+    everyone = PosesInImage(modes.scores[people], mean_2d, mean_3d, seeds[groups], groups, members)
+    return _by_image(everyone, starts, group_starts)
+
+
+def _starts(counts: list[int]) -> list[int]:
+    """Where each of consecutive runs of so many starts, and where the last ends."""
+    return [0, *accumulate(counts)]
+
+
+def _by_image(everyone: PosesInImage, starts: list[int], group_starts: list[int]) -> list[PosesInImage]:
+    """The people of each image, whose proposals and groups start at these numbers; members are person by person."""
+    if len(starts) == 2:
+        return [everyone]
+    out = []
+    image_of = torch.bucketize(everyone.groups, everyone.groups.new_tensor(group_starts[1:]), right=True)
+    for image, (first, first_group) in enumerate(zip(starts[:-1], group_starts[:-1], strict=True)):
+        mine = image_of == image
+        members = everyone.members[:, mine[everyone.members[0]]]
+        members = torch.stack([(mine.cumsum(0) - 1)[members[0]], members[1] - first])
+        scores, poses_2d, poses_3d, seeds, groups = (of_all[mine] for of_all in everyone[:5])
+        out.append(PosesInImage(scores, poses_2d, poses_3d, seeds - first, groups - first_group, members))
+    return out
 
 
 def suppress_pose_proposals(
@@ -122,65 +196,6 @@ def suppress_pose_proposals(
     _, seeds = group_by_overlap(scores, poses_2d, image_size, iou_threshold, last_pixel_boxes)
     groups = torch.arange(len(seeds), device=scores.device)
     return PosesInImage(scores[seeds], poses_2d[seeds], poses_3d[seeds], seeds, groups, torch.stack([groups, seeds]))
-
-
-def group_by_overlap(
-    scores: Tensor,
-    poses_2d: Tensor,
-    image_size: tuple[int, int] | None,
-    iou_threshold: float,
-    last_pixel_boxes: bool = False,
-) -> tuple[Tensor, Tensor]:
-    """Greedy grouping: the best remaining proposal takes all remaining ones that overlap it.
-
-    Returns:
-        (P,) group of each proposal and (G,) seed of each group, groups in order of their seed's score.
-    """
-    boxes = _boxes_around(poses_2d, image_size, last_pixel_boxes)
-    # Greedy suppression by IoU keeps exactly the seeds: its result does not depend on who joins whom.
-    # It compares in double precision, so the threshold is rounded first: an IoU of exactly float32(0.2) must not
-    # be above it there and not above it below.
-    iou_threshold = float(boxes.new_tensor(iou_threshold))
-    seeds = nms(boxes.T, scores, iou_threshold)
-    group_of = torch.full_like(scores, -1, dtype=torch.long)
-    # Seeds in blocks, so that thousands of lonely proposals do not need a (P, P) table at once.
-    block = max(1, 2**21 // max(len(scores), 1))
-    for first in range(0, len(seeds), block):
-        overlaps = _iou(boxes[:, seeds[first : first + block]], boxes) > iou_threshold  # (block, P)
-        # The first overlapping seed has the largest countdown; a maximum is 10 times faster than argmax here.
-        countdown = torch.arange(len(overlaps), 0, -1, device=scores.device, dtype=torch.float32)
-        best = (overlaps * countdown[:, None]).amax(0).long()
-        group_of = torch.where((group_of < 0) & (best > 0), first + len(overlaps) - best, group_of)
-    group_of[seeds] = torch.arange(len(seeds), device=scores.device)
-    left = (group_of < 0).nonzero()[:, 0]
-    if len(left):  # a GPU may round the IoU of a pair differently in `nms`
-        group_of[left] = _iou(boxes[:, left], boxes[:, seeds]).argmax(1)
-    return group_of, seeds
-
-
-def _boxes_around(poses_2d: Tensor, image_size: tuple[int, int] | None, last_pixel_boxes: bool) -> Tensor:
-    """(4, P) x1, y1, x2, y2 around the joints of (P, J, 2), clipped to the image.
-
-    Coordinates come first: the minimum of neighbours in memory, and all that follows, takes half the time.
-    """
-    by_joint = poses_2d.flatten(1).T.contiguous().view(*poses_2d.shape[1:], -1)  # (J, 2, P)
-    boxes = torch.cat([by_joint.amin(0), by_joint.amax(0)])
-    if last_pixel_boxes:
-        boxes[2:] += 1
-    if image_size is None:
-        return boxes
-    height, width = image_size
-    return boxes.clamp(min=0).minimum(boxes.new_tensor([[width], [height], [width], [height]]))
-
-
-def _iou(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
-    """(A, B) intersection over union of (4, A) and (4, B), rounded as `nms` rounds it."""
-    ax1, ay1, ax2, ay2 = boxes_a[..., None]
-    bx1, by1, bx2, by2 = boxes_b
-    widths = (torch.minimum(ax2, bx2) - torch.maximum(ax1, bx1)).clamp_(min=0)
-    heights = (torch.minimum(ay2, by2) - torch.maximum(ay1, by1)).clamp_(min=0)
-    both = widths.mul_(heights)
-    return both / ((ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1) - both)
 
 
 def find_modes(

@@ -17,13 +17,13 @@ from torch import Tensor, nn
 
 from ..structures import PERSON, SKELETONS, Skeleton, centre_poses, joint_box, lies_in_ignored_region
 from .lcr_outputs import LCROutputLayers, PoseProposals
-from .ppi import PosesInImage, integrate_pose_proposals, suppress_pose_proposals
+from .ppi import PosesInImage, ScoredPoses, integrate_batch, suppress_pose_proposals
 from .released_networks import LastPixelPooler
 
 __all__ = ["LCRNetROIHeads"]
 
-#: (proposals, image size, which are of upper-body classes, if there are any) -> people
-Integration = Callable[[PoseProposals, tuple[int, int], Tensor | None], PosesInImage]
+#: pose proposals of a batch's images -> their people
+Integration = Callable[[list[ScoredPoses]], list[PosesInImage]]
 
 
 @ROI_HEADS_REGISTRY.register()
@@ -110,7 +110,7 @@ class LCRNetROIHeads(ROIHeads):
             return [], self.box_predictor.losses(predictions, proposals)
         self.box_predictor.check_anchor_poses()
         decoded = self.box_predictor.inference(predictions, [b.tensor for b in boxes])
-        return [self._people(d, p) for d, p in zip(decoded, proposals, strict=True)], {}
+        return self._people(decoded, proposals), {}
 
     @torch.no_grad()
     def label_and_sample_proposals(self, proposals: list[Instances], targets: list[Instances]) -> list[Instances]:
@@ -126,14 +126,18 @@ class LCRNetROIHeads(ROIHeads):
             kept.append(image)
         return super().label_and_sample_proposals(kept, people)
 
-    def _people(self, decoded: PoseProposals, regions: Instances) -> Instances:
+    def _people(self, decoded: list[PoseProposals], regions: list[Instances]) -> list[Instances]:
         # 3D is relative to the body centre by definition; regression leaves it a few mm off.
-        decoded = decoded._replace(poses_3d=centre_poses(decoded.poses_3d, self.skeleton))
-        outputs = self.box_predictor
-        has_upper_body = outputs.num_classes > outputs.num_anchor_poses
-        is_upper_body = decoded.classes >= outputs.num_anchor_poses if has_upper_body else None
-        people = self.integration(decoded, regions.image_size, is_upper_body)
-        return people_to_instances(people, decoded, regions)[: self.max_people]
+        decoded = [d._replace(poses_3d=centre_poses(d.poses_3d, self.skeleton)) for d in decoded]
+        first_upper = self.box_predictor.num_anchor_poses
+        has_upper_body = self.box_predictor.num_classes > first_upper
+        images = [
+            ScoredPoses(*d[:3], r.image_size, d.classes >= first_upper if has_upper_body else None)
+            for d, r in zip(decoded, regions, strict=True)
+        ]
+        people = self.integration(images)
+        found = zip(people, decoded, regions, strict=True)
+        return [people_to_instances(*of_image)[: self.max_people] for of_image in found]
 
 
 def people_to_instances(people: PosesInImage, proposals: PoseProposals, regions: Instances) -> Instances:
@@ -185,13 +189,9 @@ def _integration_from_config(cfg: CfgNode) -> Integration:
     clip = node.CLIP_BOXES
     last_pixel_boxes = cfg.MODEL.LCRNET.LAST_PIXEL_BOXES
 
-    def ppi(proposals: PoseProposals, image_size: tuple[int, int], is_upper_body: Tensor | None) -> PosesInImage:
-        return integrate_pose_proposals(
-            proposals.scores,
-            proposals.poses_2d,
-            proposals.poses_3d,
-            image_size if clip else None,
-            is_upper_body,
+    def ppi(images: list[ScoredPoses]) -> list[PosesInImage]:
+        return integrate_batch(
+            images if clip else [image._replace(image_size=None) for image in images],
             lower_limbs,
             iou_threshold=node.IOU_THRESH,
             t_3d=node.T_3D,
@@ -202,16 +202,18 @@ def _integration_from_config(cfg: CfgNode) -> Integration:
             last_pixel_boxes=last_pixel_boxes,
         )
 
-    def nms(proposals: PoseProposals, image_size: tuple[int, int], is_upper_body: Tensor | None) -> PosesInImage:
-        boxes_within = image_size if clip else None
-        return suppress_pose_proposals(
-            proposals.scores,
-            proposals.poses_2d,
-            proposals.poses_3d,
-            boxes_within,
-            iou_threshold=node.IOU_THRESH,
-            last_pixel_boxes=last_pixel_boxes,
-        )
+    def nms(images: list[ScoredPoses]) -> list[PosesInImage]:
+        return [
+            suppress_pose_proposals(
+                image.scores,
+                image.poses_2d,
+                image.poses_3d,
+                image.image_size if clip else None,
+                iou_threshold=node.IOU_THRESH,
+                last_pixel_boxes=last_pixel_boxes,
+            )
+            for image in images
+        ]
 
     methods = {"ppi": ppi, "nms": nms}
     if node.METHOD not in methods:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,13 @@ from torch import Tensor
 
 from lcrnet_d2 import integrate_pose_proposals
 from lcrnet_d2.modeling import suppress_pose_proposals
-from lcrnet_d2.modeling.ppi import group_by_overlap
+from lcrnet_d2.modeling.ppi import ScoredPoses, integrate_batch
+from lcrnet_d2.modeling.proposal_groups import group_by_overlap
 
 SIZE = (1200, 1200)
+DEFAULTS = {
+    name: p.default for name, p in signature(integrate_pose_proposals).parameters.items() if p.kind is p.KEYWORD_ONLY
+}
 PAPER = {"all_modes": True, "min_seed_score": 0.0, "min_mode_score": 0.0, "lower_body_weight": 1.0}
 
 
@@ -116,6 +121,20 @@ def test_equals_the_slow_twin(rules: dict[str, Any], seed: int) -> None:
     scene = crowd(150, people=5, seed=seed)
     compare(scene, SIZE, **rules)
     compare(scene, None, **rules)
+
+
+@pytest.mark.parametrize("rules", [{}, PAPER], ids=str)
+def test_a_batch_is_its_images_one_by_one(rules: dict[str, Any]) -> None:
+    """Also where nobody is in one of them, and where people of two images stand in the same place."""
+    scenes = [crowd(60, 3, seed=0), crowd(0, 3, seed=0), crowd(1, 1, seed=1), crowd(90, 4, seed=0)]
+    sizes = [SIZE, SIZE, (400, 900), (300, 500)]
+    rules = DEFAULTS | rules
+    images = [ScoredPoses(**scene, image_size=size) for scene, size in zip(scenes, sizes, strict=True)]
+    together = integrate_batch(images, (0, 1), **rules)
+    for people, scene, size in zip(together, scenes, sizes, strict=True):
+        alone = integrate_pose_proposals(**scene, image_size=size, lower_body_joints=(0, 1), **rules)
+        assert all(torch.equal(a, b) for a, b in zip(people[3:], alone[3:], strict=True))
+        torch.testing.assert_close(people[:3], alone[:3])
 
 
 @settings(max_examples=40, deadline=None)

@@ -8,7 +8,7 @@ from detectron2.structures import Boxes
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 
 from lcrnet_d2.modeling.pose_regression import PoseTransform
-from lcrnet_d2.modeling.ppi import group_by_overlap
+from lcrnet_d2.modeling.proposal_groups import group_by_overlap
 from lcrnet_d2.modeling.released_networks import (
     DetectronAnchorGenerator,
     LastPixelPooler,
