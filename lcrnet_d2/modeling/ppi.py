@@ -143,9 +143,9 @@ def integrate_batch(
     group_starts = _starts([len(seeds) for _, seeds in groupings])
     group_of = torch.cat([group_of + n for (group_of, _), n in zip(groupings, group_starts, strict=False)])
     seeds = torch.cat([seeds + n for (_, seeds), n in zip(groupings, starts, strict=False)])
-    scores = torch.cat([image.scores for image in images])
-    poses_2d = torch.cat([image.poses_2d for image in images])
-    poses_3d = torch.cat([image.poses_3d for image in images])
+    scores = _joined([image.scores for image in images])
+    poses_2d = _joined([image.poses_2d for image in images])
+    poses_3d = _joined([image.poses_3d for image in images])
     modes = find_modes(scores, poses_3d, group_of, seeds, t_3d, min_seed_score)
     people = _selected_modes(modes, len(seeds), all_modes, min_mode_score)
     members = _members_of(modes, people)
@@ -161,6 +161,11 @@ def integrate_batch(
     groups = modes.groups[people]
     everyone = PosesInImage(modes.scores[people], mean_2d, mean_3d, seeds[groups], groups, members)
     return _by_image(everyone, starts, group_starts)
+
+
+def _joined(tensors: list[Tensor]) -> Tensor:
+    """torch.cat, but a single tensor is not copied: a tenth of the time of 50,000 proposals."""
+    return tensors[0] if len(tensors) == 1 else torch.cat(tensors)
 
 
 def _starts(counts: list[int]) -> list[int]:
@@ -237,9 +242,9 @@ def _best_of_groups(scores: Tensor, rows: Tensor, groups: Tensor, num_groups: in
 
 def _distance_to_seeds(flat: Tensor, rows: Tensor, seeds: Tensor, groups: Tensor, add_xyz: Tensor) -> Tensor:
     """(n,) D between the proposals `rows` (n,) and the seed (G,) of the group (n,) each is in; `flat` is (P, 3J)."""
-    seed_poses = flat[seeds]
+    seed_poses, mean = flat[seeds], flat.new_full((add_xyz.shape[1],), 1 / add_xyz.shape[1])
     distances = [
-        ((flat.index_select(0, r) - seed_poses.index_select(0, g)).square_() @ add_xyz).sqrt_().mean(1)
+        ((flat.index_select(0, r) - seed_poses.index_select(0, g)).square_() @ add_xyz).sqrt_() @ mean
         for r, g in zip(rows.split(_BLOCK), groups.split(_BLOCK), strict=True)
     ]
     return torch.cat(distances)

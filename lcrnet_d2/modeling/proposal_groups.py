@@ -11,6 +11,8 @@ from torchvision.ops import nms
 
 __all__ = ["group_by_overlap"]
 
+_BEST = 1024
+
 
 def group_by_overlap(
     scores: Tensor,
@@ -29,21 +31,43 @@ def group_by_overlap(
     # It compares in double precision, so the threshold is rounded first: an IoU of exactly float32(0.2) must not
     # be above it there and not above it below.
     iou_threshold = float(boxes.new_tensor(iou_threshold))
-    seeds = nms(boxes.T, scores, iou_threshold)
     group_of = torch.full_like(scores, -1, dtype=torch.long)
-    # Seeds in blocks, so that thousands of lonely proposals do not need a (P, P) table at once.
-    block = max(1, 2**21 // max(len(scores), 1))
-    for first in range(0, len(seeds), block):
-        overlaps = _iou(boxes[:, seeds[first : first + block]], boxes) > iou_threshold  # (block, P)
-        # The first overlapping seed has the largest countdown; a maximum is 10 times faster than argmax here.
-        countdown = torch.arange(len(overlaps), 0, -1, device=scores.device, dtype=torch.float32)
-        best = (overlaps * countdown[:, None]).amax(0).long()
-        group_of = torch.where((group_of < 0) & (best > 0), first + len(overlaps) - best, group_of)
+    seeds = group_of.new_zeros(0)
+    for stride in _strides(scores):
+        rows = stride[group_of[stride] < 0]
+        new = rows[nms(boxes[:, rows].T, scores[rows], iou_threshold)]
+        group_of = _join(group_of, boxes, new, len(seeds), iou_threshold)
+        seeds = torch.cat([seeds, new])
     group_of[seeds] = torch.arange(len(seeds), device=scores.device)
     left = (group_of < 0).nonzero()[:, 0]
     if len(left):  # a GPU may round the IoU of a pair differently in `nms`
         group_of[left] = _iou(boxes[:, left], boxes[:, seeds]).argmax(1)
     return group_of, seeds
+
+
+def _strides(scores: Tensor) -> list[Tensor]:
+    """Rows of (P,) scores that are better than all in the next entry: few people claim most of many proposals.
+
+    Sorting the best thousand of 50,000, and then whatever they have not claimed, takes a third of the time of all.
+    """
+    if len(scores) <= 4 * _BEST:
+        return [torch.arange(len(scores), device=scores.device)]
+    better = scores > scores.topk(_BEST).values[-1]
+    return [better.nonzero()[:, 0], (~better).nonzero()[:, 0]]
+
+
+def _join(group_of: Tensor, boxes: Tensor, seeds: Tensor, first_group: int, iou_threshold: float) -> Tensor:
+    """(P,) groups, with what is in none yet in that of the first of the seeds it overlaps, numbered from this one."""
+    # Seeds in blocks, so that thousands of lonely proposals do not need a (P, P) table at once.
+    block = max(1, 2**21 // max(len(group_of), 1))
+    for first in range(0, len(seeds), block):
+        overlaps = _iou(boxes[:, seeds[first : first + block]], boxes) > iou_threshold  # (block, P)
+        # The first overlapping seed has the largest countdown; a maximum is 10 times faster than argmax here.
+        countdown = torch.arange(len(overlaps), 0, -1, device=boxes.device, dtype=torch.float32)
+        best = (overlaps * countdown[:, None]).amax(0).long()
+        group = first_group + first + len(overlaps) - best
+        group_of = torch.where((group_of < 0) & (best > 0), group, group_of)
+    return group_of
 
 
 def _boxes_around(poses_2d: Tensor, image_size: tuple[int, int] | None, last_pixel_boxes: bool) -> Tensor:

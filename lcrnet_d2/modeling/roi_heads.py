@@ -135,7 +135,9 @@ class LCRNetROIHeads(ROIHeads):
             ScoredPoses(*d[:3], r.image_size, d.classes >= first_upper if has_upper_body else None)
             for d, r in zip(decoded, regions, strict=True)
         ]
-        people = self.integration(images)
+        # Autocast would make half precision of the products in PPI: a millimetre in a metre.
+        with torch.autocast(decoded[0].scores.device.type, enabled=False):
+            people = self.integration(images)
         found = zip(people, decoded, regions, strict=True)
         return [people_to_instances(*of_image)[: self.max_people] for of_image in found]
 

@@ -7,6 +7,8 @@ import torch
 from detectron2.layers import ShapeSpec
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from lcrnet_d2.modeling import LCROutputLayers, PoseTransform, select_pose_proposals
@@ -127,6 +129,23 @@ def test_selection_keeps_all_good_pairs_and_at_least_so_many() -> None:
     assert len(select_pose_proposals(p, 0.2, 5)[0]) == 5
     assert len(select_pose_proposals(p, 0.2, 500)[0]) == 6
     assert len(select_pose_proposals(p[:0], 0.2, 500)[0]) == 0
+
+
+@given(
+    rows=st.lists(st.lists(st.integers(0, 8), min_size=3, max_size=3), max_size=5),
+    min_score=st.integers(0, 9),
+    min_count=st.integers(0, 20),
+)
+def test_selection_equals_sorting_all_pairs(rows: list[list[int]], min_score: int, min_count: int) -> None:
+    """Eighths, with many ties: which of equals fill up the count is open, how many of each score is not."""
+    p = torch.tensor(rows, dtype=torch.float32).view(-1, 3) / 8
+    scores, boxes, classes = select_pose_proposals(p, min_score / 8, min_count)
+    best_first = sorted(p.flatten().tolist(), reverse=True)
+    good = sum(score >= min_score / 8 for score in best_first)
+    assert sorted(scores.tolist(), reverse=True) == best_first[: max(good, min_count)]
+    assert scores.tolist() == p[boxes, classes].tolist()
+    pairs = list(zip(boxes.tolist(), classes.tolist(), strict=True))
+    assert pairs == sorted(set(pairs))
 
 
 def test_the_model_knows_when_it_has_no_anchor_poses(anchors: AnchorPoses) -> None:

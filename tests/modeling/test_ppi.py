@@ -11,11 +11,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torchvision.ops import box_iou, nms
 
 from lcrnet_d2 import integrate_pose_proposals
 from lcrnet_d2.modeling import suppress_pose_proposals
 from lcrnet_d2.modeling.ppi import ScoredPoses, integrate_batch
 from lcrnet_d2.modeling.proposal_groups import group_by_overlap
+from lcrnet_d2.structures import joint_box
 
 SIZE = (1200, 1200)
 DEFAULTS = {
@@ -246,6 +248,18 @@ def test_whole_pixels_and_exact_ties_leave_nobody_out(seed: int) -> None:
     scores = torch.from_numpy(rng.uniform(0, 1, 60).astype(np.float32))
     group_of, seeds = group_by_overlap(scores, poses_2d, None, 0.2)
     assert (group_of >= 0).all() and group_of[seeds].tolist() == list(range(len(seeds)))
+
+
+@pytest.mark.parametrize("levels", [1, 3, 1000])
+def test_groups_of_many_proposals_are_those_of_one_sort(levels: int) -> None:
+    """More than are sorted at once; with few levels of score, ties reach across the two sorts."""
+    rng = np.random.default_rng(levels)
+    poses_2d = torch.from_numpy(rng.uniform(0, 1000, (5000, 1, 2)) + rng.uniform(0, 200, (5000, 4, 2)))
+    scores = torch.from_numpy(rng.integers(0, levels, 5000) / levels)
+    group_of, seeds = group_by_overlap(scores, poses_2d, None, 0.2)
+    assert seeds.tolist() == nms(joint_box(poses_2d), scores, float(np.float32(0.2))).tolist()
+    overlaps = box_iou(joint_box(poses_2d), joint_box(poses_2d[seeds])) > 0.2
+    assert group_of.tolist() == overlaps.float().argmax(1).tolist()
 
 
 @pytest.mark.parametrize("integrate", [integrate_pose_proposals, suppress_pose_proposals])
