@@ -54,7 +54,7 @@ check: lint
 # Lines of the package that the tests run; the report names those they do not.
 coverage: setup
 	$(PYTHON) -m pip install -q pytest-cov==7.1.0
-	$(PYTHON) -m pytest -q tests --cov=lcrnet_d2 --cov-report=term-missing:skip-covered
+	COVERAGE_FILE=.cache/coverage $(PYTHON) -m pytest -q tests --cov=lcrnet_d2 --cov-report=term-missing:skip-covered
 
 # 300 random changes to the formulas: which do the tests not notice?
 mutants: setup

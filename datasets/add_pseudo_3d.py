@@ -74,6 +74,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     result = search.fit(poses_2d, annotated, view_index, args.max_error)
     write_into(people, result)
+    searched = {"mocap": args.mocap.name, "views": args.views, "seed": args.seed, "max_error": args.max_error}
+    searched |= {"elevation": list(args.elevation), "roll": list(args.roll)}
+    content["info"] = content.get("info", {}) | {"pseudo_3d": searched}
     write_json(args.output, content)
     for file in _progress_files(progress):
         file.unlink()
@@ -82,15 +85,31 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def people_without_3d(content: dict[str, Any], path: Path) -> list[dict[str, Any]]:
-    """Annotations to search for: with keypoints, no crowds, no 3D of a better origin."""
+    """Annotations to search for: with keypoints, no crowds, no 3D of a better origin.
+
+    Raises:
+        ValueError: other joints, keypoints that cannot be, or 3D that does not say where it is from.
+    """
     joints = [category.get("keypoints") for category in content.get("categories", [])]
     if joints != [list(BODY13.joints)]:
         raise ValueError(f"{path}: its joints are {joints}; expected {list(BODY13.joints)} (datasets/prepare_*.py)")
-    return [
-        a
-        for a in content["annotations"]
-        if a.get("keypoints") and not a.get("iscrowd") and a.get("pose_3d_source", "pseudo") == "pseudo"
-    ]
+    people = []
+    for number, annotation in enumerate(content["annotations"]):
+        where = f"{path}: annotations[{number}] (id {annotation.get('id')})"
+        if annotation.get("pose_3d") is not None and "pose_3d_source" not in annotation:
+            raise ValueError(f'{where}: a pose_3d without pose_3d_source; "measured" keeps it, "pseudo" replaces it')
+        if not annotation.get("keypoints") or annotation.get("iscrowd"):
+            continue
+        if annotation.get("pose_3d_source", "pseudo") == "pseudo":
+            _check_keypoints(where, annotation["keypoints"])
+            people.append(annotation)
+    return people
+
+
+def _check_keypoints(where: str, keypoints: Any) -> None:
+    whole = isinstance(keypoints, list) and len(keypoints) == 3 * len(BODY13)
+    if not whole or not all(isinstance(value, (int, float)) for value in keypoints):
+        raise ValueError(f"{where}: keypoints are no list of {3 * len(BODY13)} numbers")
 
 
 def search_all(
@@ -138,14 +157,18 @@ def _read_progress(path: Path, digest: str, done: torch.Tensor, view_index: torc
 
 
 def write_into(people: list[dict[str, Any]], result: PseudoPoses) -> None:
-    """3D and completed joints into the annotations; a match that was not found takes earlier pseudo 3D away."""
+    """3D and completed joints into the annotations; who finds no match loses both, if there were any."""
     for i, person in enumerate(people):
+        had_3d = person.get("pose_3d") is not None
         for key in ("pose_3d", "pose_3d_source", "pose_3d_error"):
             person.pop(key, None)
-        if not result.found[i]:
-            continue
         keypoints = np.array(person["keypoints"], dtype=np.float64).reshape(-1, 3)
         missing = keypoints[:, 2] == 0
+        if not result.found[i]:
+            if had_3d:
+                keypoints[missing, :2] = 0.0
+                person["keypoints"] = keypoints.ravel().tolist()
+            continue
         keypoints[missing, :2] = result.poses_2d[i].numpy()[missing].round(2)
         person["keypoints"] = keypoints.ravel().tolist()
         person["pose_3d"] = result.poses_3d[i].double().numpy().round(5).tolist()

@@ -56,6 +56,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if args.layout in LAYOUTS[:2] and args.metadata is None:
         parser.error(f"the layout {args.layout} needs --metadata")
+    if args.step is not None and args.step < 1:
+        parser.error("--step is at least 1")
     if args.layout == "mmpose" and args.cameras is None:
         parser.error("the layout mmpose needs --cameras")
     return args

@@ -51,7 +51,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--exclude", nargs="+", default=[], metavar="SUBJECT", help="people to leave out")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    if not args.fps > 0:
+        parser.error("--fps is above 0")
+    return args
 
 
 def main(arguments: list[str] | None = None) -> int:

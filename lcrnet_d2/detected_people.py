@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, overload
 import numpy as np
 import torch
 
-from .placement import Camera, place_people
+from .placement import Camera, PinholeCamera, place_people
 from .structures import Skeleton
 
 if TYPE_CHECKING:
@@ -189,6 +189,10 @@ class DetectedPeople:
         poses_2d, poses_3d = torch.from_numpy(self.keypoints_2d), torch.from_numpy(self.poses_3d)
         translations = place_people(poses_2d, poses_3d, camera, torch.from_numpy(weights)).numpy()
         return replace(self, translations=translations, camera=camera)
+
+    def placed_by_default(self) -> DetectedPeople:
+        """Themselves where they have been placed; else placed before the camera that nothing is known about."""
+        return self if self.translations is not None else self.placed(PinholeCamera.from_fov(self.image_size))
 
     def in_camera(self) -> np.ndarray:
         """(N, J, 3) m: joints in the camera's space, the camera at 0; NaN for people without a place.

@@ -18,11 +18,12 @@ import cv2
 import numpy as np
 
 from .detected_people import DetectedPeople
-from .placement import OrthographicCamera, PinholeCamera
-from .structures import bone_colour, person_colour
-from .visualization.certainty import LARGE_SPREAD_M, is_inferred, person_numbers
+from .placement import OrthographicCamera
+from .structures import Skeleton, bone_colour, person_colour
+from .structures.whole_files import write_text
+from .visualization import LARGE_SPREAD_M, common_bounds, encoded_jpeg, is_inferred, person_numbers, scene_of
 
-__all__ = ["write_html"]
+__all__ = ["shown_size", "write_html"]
 
 _LONGEST_SIDE = 960  # px of an embedded image; with quality 80 some 60 kB
 _JPEG_QUALITY = 80
@@ -34,6 +35,8 @@ def write_html(
     path: str | Path,
     title: str = "Detected people",
     names: Sequence[str] | None = None,
+    *,
+    one_scene: bool = False,
 ) -> None:
     """Writes the page, whole or not at all.
 
@@ -45,6 +48,7 @@ def write_html(
         images: (H, W, 3) uint8 RGB, as many; kept at no more than 960 px.
         title: heading of the page.
         names: what each image is called; its number if None.
+        one_scene: the images are frames of one video: the 3D view shows the same block of space for all.
 
     Raises:
         ValueError: no images, other numbers of images, people or names, or several skeletons.
@@ -54,22 +58,24 @@ def write_html(
     skeletons = {people.skeleton for people in people_per_image}
     if len(skeletons) != 1:
         raise ValueError(f"a page is of one skeleton, got {sorted(s.name for s in skeletons) or 'no images'}")
-    frames = [_frame(*one) for one in zip(people_per_image, images, names, strict=True)]
-    skeleton = skeletons.pop()
-    content = {
+    placed = [people.placed_by_default() for people in people_per_image]
+    shared = common_bounds(map(scene_of, placed)) if one_scene else None
+    frames = [_frame(*one, shared) for one in zip(placed, images, names, strict=True)]
+    content = {**_skeleton(skeletons.pop()), "largeSpread": LARGE_SPREAD_M, "frames": frames}
+    template = files("lcrnet_d2").joinpath("html_viewer_template.html").read_text(encoding="utf-8")
+    # The title first: data may contain its placeholder, a title's braces are escaped.
+    heading = html.escape(title.encode(errors="backslashreplace").decode()).replace("{", "&#123;")  # odd file names
+    page = template.replace("{{title}}", heading)
+    write_text(path, page.replace("{{data}}", _script_safe(content)))
+
+
+def _skeleton(skeleton: Skeleton) -> dict[str, Any]:
+    return {
         "skeleton": skeleton.name,
         "joints": list(skeleton.joints),
         "bones": skeleton.bone_indices,
         "boneColours": [_css(bone_colour(bone)) for bone in skeleton.bones],
-        "largeSpread": LARGE_SPREAD_M,
-        "frames": frames,
     }
-    template = files("lcrnet_d2").joinpath("html_viewer_template.html").read_text(encoding="utf-8")
-    # The title first: data may contain its placeholder, a title's braces are escaped.
-    page = template.replace("{{title}}", html.escape(title).replace("{", "&#123;"))
-    partial = Path(f"{path}.part")
-    partial.write_text(page.replace("{{data}}", _script_safe(content)), encoding="utf-8")
-    partial.replace(path)
 
 
 def _script_safe(content: dict[str, Any]) -> str:
@@ -78,16 +84,17 @@ def _script_safe(content: dict[str, Any]) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _frame(people: DetectedPeople, image: np.ndarray, name: str) -> dict[str, Any]:
-    if people.translations is None:
-        people = people.placed(PinholeCamera.from_fov(people.image_size))
+def _frame(people: DetectedPeople, image: np.ndarray, name: str, bounds: np.ndarray | None) -> dict[str, Any]:
     height, width = people.image_size
+    low, high = scene_of(people).bounds() if bounds is None else bounds
     return {
         "name": name,
         "width": width,
         "height": height,
         "image": _data_url(image),
         "hasDepth": not isinstance(people.camera, OrthographicCamera),
+        "low": _listed(low, 4),
+        "high": _listed(high, 4),
         "interpolated": list(people.interpolated),
         "people": _people(people),
     }
@@ -117,11 +124,19 @@ def _listed(values: np.ndarray, digits: int) -> list[Any]:
     return [row.tolist() if np.isfinite(row).all() else None for row in rounded]
 
 
+def shown_size(image: np.ndarray) -> np.ndarray:
+    """The image as a page keeps it: itself, or scaled to 960 px."""
+    height, width = image.shape[:2]
+    scale = _LONGEST_SIDE / max(height, width)
+    if scale >= 1:
+        return image
+    size = (max(1, round(scale * width)), max(1, round(scale * height)))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
 def _data_url(image: np.ndarray) -> str:
-    scale = min(1.0, _LONGEST_SIDE / max(image.shape[:2]))
-    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
-    _, encoded = cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()
+    encoded = encoded_jpeg(shown_size(image), _JPEG_QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(encoded).decode()
 
 
 def _css(colour: tuple[int, int, int]) -> str:

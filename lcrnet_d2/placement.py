@@ -59,12 +59,13 @@ class OrthographicCamera:
         Least squares over one scale for all people and a displacement of each.
 
         Args:
-            poses_2d: (N, J, 2) px.
-            poses_3d: (N, J, 3) m.
+            poses_2d: (N, J, 2) px. NaN where a joint is not known.
+            poses_3d: (N, J, 3) m, likewise.
         """
         height, width = image_size
-        flat = poses_3d[..., :2].double()
-        flat, seen = flat - flat.mean(1, keepdim=True), (poses_2d - poses_2d.mean(1, keepdim=True)).double()
+        known = _known(poses_2d, poses_3d)[..., None]
+        flat, seen = (torch.where(known, v[..., :2].double(), torch.nan) for v in (poses_3d, poses_2d))
+        flat, seen = (v - v.nanmean(1, keepdim=True) for v in (flat, seen))
         extent = float(flat.square().nansum())
         scale = float((flat * seen).nansum()) / extent if extent > 0 else 1.0
         return cls(scale if scale > 0 else 1.0, width / 2, height / 2)
@@ -83,9 +84,10 @@ def place_people(poses_2d: Tensor, poses_3d: Tensor, camera: Camera, weights: Te
         weights: (N, J) how much each joint counts; all the same if None.
 
     Returns:
-        NaN for a person whose joints all project to one point, which no distance explains, or are not finite.
+        NaN for a person whose joints all project to one point, which no distance explains, are not finite, or fit
+        best behind the camera (2D upside down beside 3D).
     """
-    known = torch.isfinite(poses_2d).all(-1) & torch.isfinite(poses_3d).all(-1)
+    known = _known(poses_2d, poses_3d)
     weights = known.double() if weights is None else weights.double() * known
     pose, seen = (torch.where(known[..., None], v.double(), 0.0) for v in (poses_3d, poses_2d))
     if isinstance(camera, OrthographicCamera):
@@ -121,4 +123,9 @@ def _place_perspective(seen: Tensor, pose: Tensor, camera: PinholeCamera, weight
     solvable = torch.linalg.matrix_rank(normal, hermitian=True, rtol=1e-9) == 3
     safe = torch.where(solvable[:, None, None], normal, unit)
     placed = torch.linalg.solve(safe, (weighted @ right[..., None])[..., 0])
-    return torch.where(solvable[:, None], placed, torch.nan)
+    return torch.where((solvable & (placed[:, 2] > 0))[:, None], placed, torch.nan)
+
+
+def _known(poses_2d: Tensor, poses_3d: Tensor) -> Tensor:
+    """(N, J) bool: joints with a place in both."""
+    return torch.isfinite(poses_2d).all(-1) & torch.isfinite(poses_3d).all(-1)

@@ -34,7 +34,8 @@ def write_csv(path: str | Path, images: Sequence[PosedImage]) -> None:
     for image in images:
         if image.people is not None:
             writer.writerows(_rows(image, image.people))
-    write_text(path, text.getvalue())
+    # A name that is no Unicode (os.fsdecode of b"caf\xe9.jpg") is written with the byte as an escape, as in the JSON.
+    write_text(path, text.getvalue().encode(errors="backslashreplace").decode())
 
 
 def _rows(image: PosedImage, people: DetectedPeople) -> Iterator[dict[str, Any]]:

@@ -18,6 +18,7 @@ from detectron2.structures import Instances
 from .checkpoint import LCRNetCheckpointer
 from .config import CONFIGS, load_config
 from .data import read_image
+from .data.images import check_image_size
 from .detected_people import DetectedPeople
 from .structures import SKELETONS
 
@@ -142,12 +143,11 @@ class PosePredictor:
 
 
 def check_pixels(image: np.ndarray) -> None:
-    """ValueError unless (H, W, 3) uint8 with H, W > 0."""
+    """ValueError unless (H, W, 3) uint8 of a size that files may have (`data.check_image_size`)."""
     if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         what = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
         raise ValueError(f"an image is {what}; expected a file name or a uint8 array (H, W, 3)")
-    if 0 in image.shape:
-        raise ValueError(f"an image without pixels: {image.shape}")
+    check_image_size(*image.shape[:2])
 
 
 def find_config(config_or_name: CfgNode | str | Path) -> CfgNode:

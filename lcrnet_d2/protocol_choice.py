@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -14,23 +15,28 @@ from detectron2.data import DatasetCatalog
 from PIL import Image
 
 from .evaluation import PROTOCOL_NAMES, ProtocolEvaluator, build_judge
+from .evaluation.mpii_groups import has_groups
 from .evaluation.mupots import read_mupots
 from .evaluation.mupots_report import report_mupots
 from .evaluation.report import Judge
 from .placement import PinholeCamera, place_people
 from .structures import SKELETONS, AnchorPoses, Skeleton
 
+_LOGGER = logging.getLogger(__name__)
+
 __all__ = ["MUPOTS", "place_in_camera", "protocol_evaluators", "register_mupots"]
 
 #: Name of the data set that TEST.LCRNET.MUPOTS stands for, and of its protocol.
 MUPOTS = "mupots"
+_OF_GROUPS = "mpii_multi"
 
 
 def protocol_evaluators(cfg: CfgNode, dataset_name: str, anchors: AnchorPoses | None) -> list[ProtocolEvaluator]:
     """The evaluators that TEST.LCRNET.PROTOCOLS asks for on a test set; they save into OUTPUT_DIR/inference.
 
     No score threshold is applied: these protocols take the top-scored detection, rank detections, or do not
-    count false positives.
+    count false positives. "mpii_multi" is left out, with a warning, where a data set has no groups: which people are
+    one, MPII's own files say apart from the annotations.
 
     Args:
         anchors: the model's, for PCKh against rarity.
@@ -45,11 +51,22 @@ def protocol_evaluators(cfg: CfgNode, dataset_name: str, anchors: AnchorPoses | 
             known = ", ".join((*PROTOCOL_NAMES, MUPOTS))
             raise ValueError(f"TEST.LCRNET.PROTOCOLS holds {entry}, expected [data set, protocol] with one of {known}")
         name, protocol = entry
-        if name == dataset_name:
+        if name == dataset_name and not _lacks_groups(name, protocol):
             output_dir = Path(cfg.OUTPUT_DIR) / "inference" / name / protocol
             judge = _judge(cfg, protocol, skeleton, anchors)
             evaluators.append(ProtocolEvaluator(name, skeleton, judge, output_dir=output_dir))
     return evaluators
+
+
+def _lacks_groups(dataset_name: str, protocol: str) -> bool:
+    if protocol != _OF_GROUPS or has_groups(DatasetCatalog.get(dataset_name)):
+        return False
+    _LOGGER.warning(
+        "%s: nobody is in a group, so the protocol %s is left out (datasets/prepare_mpii.py --groups numbers them)",
+        dataset_name,
+        protocol,
+    )
+    return True
 
 
 def _judge(cfg: CfgNode, protocol: str, skeleton: Skeleton, anchors: AnchorPoses | None) -> Judge:

@@ -41,16 +41,13 @@ def log_people(recording: Any, image: np.ndarray, people: DetectedPeople, frame:
     """
     rr: Any = import_module("rerun")  # its .pth file hides it from type checkers
 
-    if people.translations is None:
-        people = people.placed(PinholeCamera.from_fov(people.image_size))
+    people = people.placed_by_default()
     recording.set_time("frame", sequence=frame)
     recording.log("/", rr.ViewCoordinates.RDF, static=True)
     for path in ("people", "camera/image"):
         recording.log(path, rr.Clear(recursive=True))
     if isinstance(people.camera, PinholeCamera):
-        camera, (height, width) = people.camera, people.image_size
-        focal, centre = (camera.fx, camera.fy), (camera.cx, camera.cy)
-        recording.log("camera", rr.Pinhole(focal_length=focal, principal_point=centre, width=width, height=height))
+        recording.log("camera", _pinhole(rr, people.camera, people.image_size))
     recording.log("camera/image", rr.Image(image).compress(85))
     placed, inferred, joints = people.in_camera(), is_inferred(people), people.skeleton.joints
     bones, bone_colours = np.array(people.skeleton.bone_indices), [bone_colour(b) for b in people.skeleton.bones]
@@ -69,6 +66,11 @@ def log_people(recording: Any, image: np.ndarray, people: DetectedPeople, frame:
             )
             recording.log(f"{path}/joints", dots)
             recording.log(f"{path}/bones", as_lines(points[bones][drawn], colors=bone_rgba[drawn]))
+
+
+def _pinhole(rr: Any, camera: PinholeCamera, image_size: tuple[int, int]) -> Any:
+    focal, centre = (camera.fx, camera.fy), (camera.cx, camera.cy)
+    return rr.Pinhole(focal_length=focal, principal_point=centre, width=image_size[1], height=image_size[0])
 
 
 def _with_alpha(colours: list[tuple[int, int, int]], see_through: np.ndarray) -> np.ndarray:

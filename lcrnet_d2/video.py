@@ -41,6 +41,7 @@ class VideoReader:
 
     Attributes:
         name: what is read, for files and messages.
+        path: of the file; None for a webcam.
         fps: frames per second; 25 where the source does not say.
         size: (H, W) px.
         num_frames: as the file announces it, which may be off by a few; None for a webcam.
@@ -55,12 +56,12 @@ class VideoReader:
             source: a file, or the number of a webcam, 0 for the first.
         """
         self.name = f"webcam {source}" if isinstance(source, int) else str(source)
-        if not isinstance(source, int) and not Path(source).is_file():
+        self.path = None if isinstance(source, int) else Path(source)
+        if self.path and not self.path.is_file():
             raise FileNotFoundError(f"no video at {source}")
         self._capture = _opened(source)
         if not self._capture.isOpened():
             raise VideoError(_cannot_open(source))
-        self._is_file = not isinstance(source, int)
         fps = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps = fps if 0 < fps <= 1000 else _USUAL_FPS
         self.size = (
@@ -68,7 +69,7 @@ class VideoReader:
             int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
         )
         count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        self.num_frames = count if self._is_file and count > 0 else None
+        self.num_frames = count if self.path and count > 0 else None
 
     def __iter__(self) -> Iterator[Frame]:
         number, broken, start = 0, 0, time.monotonic()
@@ -81,7 +82,7 @@ class VideoReader:
                 yield Frame(skipped, skipped / self.fps, None)
             number += broken
             broken = 0
-            if not self._is_file:
+            if not self.path:
                 number = max(number, round((time.monotonic() - start) * self.fps))
             yield Frame(number, number / self.fps, image)
             number += 1
@@ -115,11 +116,17 @@ def _cannot_open(source: str | Path | int) -> str:
 
 
 class VideoWriter:
-    """Writes pictures of one size as an MP4 (MPEG-4 part 2, which every build of OpenCV can write)."""
+    """Writes pictures of one size as an MP4 (MPEG-4 part 2, which every build of OpenCV can write).
+
+    The file appears at the end of the `with`, also where an error ends it; whatever kills the program leaves the former
+    file. Without pictures there is none.
+    """
 
     def __init__(self, path: str | Path, fps: float) -> None:
         self.path = Path(path)
         self.fps = fps
+        # Ends as the file does, which tells OpenCV what to write.
+        self._partial = self.path.with_name(f"{self.path.stem}.part{self.path.suffix}")
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
         self._written = 0
@@ -137,7 +144,7 @@ class VideoWriter:
         if self._writer is None:
             self._size = (width, height)
             code = cv2.VideoWriter.fourcc(*"mp4v")
-            self._writer = cv2.VideoWriter(str(self.path), code, self.fps, self._size)
+            self._writer = cv2.VideoWriter(str(self._partial), code, self.fps, self._size)
             if not self._writer.isOpened():
                 raise VideoError(f"cannot write the video {self.path}: is the folder there, and writable?")
         if (width, height) != self._size:
@@ -153,5 +160,6 @@ class VideoWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._writer is not None:
+        if self._writer is not None and self._writer.isOpened():
             self._writer.release()
+            self._partial.replace(self.path)

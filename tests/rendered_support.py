@@ -6,8 +6,8 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from lcrnet_d2.data.rendered.motions import Motions
-from lcrnet_d2.data.rendered.retarget import PARTS
 from lcrnet_d2.structures import BODY13
+from lcrnet_d2.structures.limb_parts import PARTS
 
 _ARM = ("humerus", "radius", "wrist")
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,9 +13,10 @@ import pytest
 from people_support import standing_people
 
 from lcrnet_d2.html_viewer import write_html
-from lcrnet_d2.placement import OrthographicCamera
+from lcrnet_d2.placement import OrthographicCamera, PinholeCamera
 from lcrnet_d2.skeleton_conversion import convert_people
 from lcrnet_d2.structures import BODY13, Skeleton
+from lcrnet_d2.visualization import scene_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -67,6 +69,23 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     page = (tmp_path / "p.html").read_text()
     assert HOSTILE not in page and page.count("</script>") == 2
     assert embedded(tmp_path / "p.html")["joints"][-1] == HOSTILE
+
+
+def test_a_file_name_that_is_no_unicode_may_be_in_the_title(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.mp4")
+    write_html([standing_people()], [IMAGE], tmp_path / "p.html", f"People in {name}", names=[name])
+    assert embedded(tmp_path / "p.html")["frames"][0]["name"] == name
+    assert "<title>People in caf\\udce9.mp4</title>" in (tmp_path / "p.html").read_text()
+
+
+def test_frames_of_one_video_share_a_block_of_space(tmp_path: Path) -> None:
+    people = [standing_people(1).placed(PinholeCamera(focal, focal, 160.0, 120.0)) for focal in (400.0, 900.0)]
+    low, high = np.stack([scene_of(p).bounds() for p in people], 1)
+    for one_scene in (False, True):
+        write_html(people, [IMAGE, IMAGE], tmp_path / "p.html", one_scene=one_scene)
+        frames = embedded(tmp_path / "p.html")["frames"]
+        np.testing.assert_allclose([f["low"] for f in frames], [low.min(0)] * 2 if one_scene else low, atol=1e-4)
+        np.testing.assert_allclose([f["high"] for f in frames], [high.max(0)] * 2 if one_scene else high, atol=1e-4)
 
 
 def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:

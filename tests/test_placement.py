@@ -93,6 +93,25 @@ def test_joints_may_count_differently_or_not_be_known() -> None:
     torch.testing.assert_close(place_people(flat, poses, orthographic), (root * torch.tensor([1, 1, 0.0])).expand(4, 3))
 
 
+def test_nobody_stands_behind_the_camera() -> None:
+    """2D turned by half a turn, as a left-right and head-foot mix-up gives, fits a body 4 m behind the camera."""
+    camera, pose = PinholeCamera(500, 500, 160, 120), random_poses(1, seed=0)
+    seen = camera.project(pose + torch.tensor([0.0, 0.0, 4.0]))
+    turned = torch.tensor([320.0, 240.0]) - seen
+    placed = place_people(torch.cat([seen, turned]), pose.repeat(2, 1, 1), camera)
+    assert placed[0, 2] == pytest.approx(4, abs=1e-4) and placed[1].isnan().all()
+
+
+def test_joints_that_are_not_known_do_not_change_the_fitted_scale() -> None:
+    """Neither where both are missing, as COCO's eyes after a conversion, nor where the 2D alone is."""
+    poses = random_poses(3, seed=1)
+    seen = 80 * poses[..., :2] + 50
+    whole = OrthographicCamera.fitted(seen, poses, (100, 100))
+    assert whole.pixels_per_metre == pytest.approx(80, rel=1e-5)
+    seen[:, 2], poses[:, 2], seen[0, 5] = torch.nan, torch.nan, torch.nan
+    assert OrthographicCamera.fitted(seen, poses, (100, 100)).pixels_per_metre == pytest.approx(80, rel=1e-5)
+
+
 def test_a_batch_places_everybody_as_if_alone() -> None:
     camera, poses = PinholeCamera.from_fov((480, 640)), random_poses(5, seed=2)
     seen = camera.project(poses + torch.tensor([0.0, 0.0, 4.0])) + torch.randn(5, 13, 2)

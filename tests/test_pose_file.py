@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import pickle
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -148,21 +150,61 @@ def test_what_is_no_pose_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "poses.json"
     for text in ("{", "[]", '{"version": 1}', '{"version": 99}'):
         path.write_text(text)
-        with pytest.raises(ValueError, match="is not a poses.json"):
+        with pytest.raises(ValueError, match=r"poses\.json is not a (poses\.json|whole JSON file)"):
             read_poses(path)
     npz = tmp_path / "poses.npz"
     npz.write_bytes(b"no archive")
-    with pytest.raises(ValueError, match="is not a poses.npz"):
+    with pytest.raises(ValueError, match=r"poses\.npz is not an \.npz with scores, "):
         read_poses_npz(npz)
     np.savez(npz, header=np.array({"version": 1}, dtype=object))  # a pickle within
-    with pytest.raises(ValueError, match="is not a poses.npz"):
+    with pytest.raises(ValueError, match=r"poses\.npz is not an \.npz with scores, "):
         read_poses_npz(npz)
     npz.write_bytes(pickle.dumps([1]))
-    with pytest.raises(ValueError, match="is not a poses.npz"):
+    with pytest.raises(ValueError, match=r"poses\.npz is not an \.npz with scores, "):
         read_poses_npz(npz)
     for read in (read_poses, read_poses_npz):
         with pytest.raises(FileNotFoundError):
             read(tmp_path / "none")
+
+
+def test_hostile_and_huge_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "poses.json"
+    write_poses(path, [], BODY13)
+    content = json.loads(path.read_text())
+    for entry in ([1], "text", {"file_name": "a", "people": 3, "camera": None}):
+        path.write_text(json.dumps(content | {"images": [entry]}))
+        with pytest.raises(ValueError, match=r"is not a poses\.json"):
+            read_poses(path)
+    path.write_text("[" * 100_000)
+    with pytest.raises(ValueError, match="is not a whole JSON file"):
+        read_poses(path)
+    npz = tmp_path / "poses.npz"
+    zeros = dict.fromkeys((*ARRAYS, "translations", "identities", "image", "header", "image_info"), np.zeros(10**6))
+    np.savez_compressed(npz, **zeros)  # 112 MB in 0.1 MB
+    with pytest.raises(ValueError, match="at most .* MB are read"):
+        read_poses_npz(npz)
+
+
+def test_many_frames_with_nobody_in_them_come_back(tmp_path: Path) -> None:
+    """They pack well, but not to less than the 1/100 that a bomb would."""
+    frames = [PosedImage("v" * 100, DetectedPeople.nobody(BODY13, (4, 4)), frame=i, time=i / 25) for i in range(2000)]
+    write_poses_npz(tmp_path / "poses.npz", frames, BODY13)
+    with zipfile.ZipFile(tmp_path / "poses.npz") as archive:
+        info = archive.getinfo("image_info.npy")
+    assert info.file_size < 70 * info.compress_size
+    assert len(read_poses_npz(tmp_path / "poses.npz")) == 2000
+
+
+def test_file_names_that_are_no_unicode(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.jpg")  # of an old disk; "caf\udce9.jpg"
+    image = [PosedImage(name, standing_people(1))]
+    write_poses(tmp_path / "poses.json", image, BODY13)
+    write_poses_npz(tmp_path / "poses.npz", image, BODY13)
+    write_csv(tmp_path / "poses.csv", image)
+    assert read_poses(tmp_path / "poses.json")[0].file_name == name
+    assert read_poses_npz(tmp_path / "poses.npz")[0].file_name == name
+    rows = list(csv.DictReader((tmp_path / "poses.csv").open(encoding="utf-8")))
+    assert rows[0]["file_name"] == "caf\\udce9.jpg"
 
 
 def test_a_table_of_joints(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from detectron2.data import DatasetCatalog
 from test_engine import tiny_config
 
-from lcrnet_d2.config import load_config
+from lcrnet_d2.config import CONFIGS, load_config
 from lcrnet_d2.engine import LCRNetTrainer, evaluate_model
 from lcrnet_d2.protocol_choice import MUPOTS, protocol_evaluators, register_mupots
 from lcrnet_d2.structures import AnchorPoses
@@ -41,8 +41,28 @@ def test_the_papers_configs_name_theirs_and_human36m_counts_everyone() -> None:
         cfg = load_config(f"H36M/P{number}_R50-FPN.yaml")
         assert [[cfg.DATASETS.TEST[0], f"human36m_p{number}"]] == cfg.TEST.LCRNET.PROTOCOLS
         assert cfg.TEST.LCRNET.MIN_JOINTS_SEEN == 0  # all its joints have v = 1: hidden or not is unknown
-    cfg = load_config("MPII/K100_R50-FPN.yaml")
-    assert cfg.TEST.LCRNET.PROTOCOLS == [["mpii_val", "mpii_single"]] and cfg.TEST.LCRNET.MIN_JOINTS_SEEN == 4
+    files = sorted((CONFIGS / "MPII").glob("*.yaml"))
+    assert len(files) == 8
+    for file in files:
+        node = load_config(file).TEST.LCRNET
+        assert node.PROTOCOLS == [["mpii_val", "mpii_single"], ["mpii_val", "mpii_multi"]] and node.MIN_JOINTS_SEEN == 4
+
+
+@pytest.mark.parametrize("group", [None, 2])
+def test_groups_are_judged_where_the_data_have_them(group: int | None, caplog: pytest.LogCaptureFixture) -> None:
+    """Otherwise a training without MPII's groups_v12.mat would stop at its first evaluation."""
+    name, place = "protocol_choice_mpii", {"objpos": [60, 80], "scale": 0.5, "head_size": 9.0}
+    person = {"bbox": [0, 0, 9, 9], "bbox_mode": 0, "keypoints": [5.0, 5.0, 2.0] * 13, **place, "group": group}
+    record = {"file_name": "1.jpg", "image_id": 1, "width": 100, "height": 100, "annotations": [person]}
+    DatasetCatalog.register(name, lambda: [record])
+    try:
+        protocols = [[name, "mpii_single"], [name, "mpii_multi"]]
+        cfg = load_config("MPII/K100_R50-FPN.yaml", ["TEST.LCRNET.PROTOCOLS", protocols])
+        evaluators = protocol_evaluators(cfg, name, None)
+        assert len(evaluators) == (1 if group is None else 2)
+        assert ("nobody is in a group" in caplog.text) == (group is None)
+    finally:
+        DatasetCatalog.remove(name)
 
 
 def test_mupots_pictures_become_a_data_set(tmp_path: Path) -> None:

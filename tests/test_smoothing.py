@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from people_support import standing_people
 
 from lcrnet_d2.smoothing import OneEuroFilter, PoseSmoother
@@ -131,3 +133,41 @@ def test_everybody_is_filtered_apart_and_anew_after_a_long_gap() -> None:
 def test_nobody() -> None:
     nobody = replace(standing_people(0), identities=np.zeros(0, dtype=np.int64))
     assert len(PoseSmoother().update(nobody, 0.0)) == 0
+
+
+_SIGNAL = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=20)
+
+
+@settings(max_examples=50, deadline=None)
+@given(values=_SIGNAL, min_cutoff=st.floats(0.01, 100), beta=st.floats(0, 100))
+def test_every_value_lies_between_the_last_one_and_the_sample(
+    values: list[float], min_cutoff: float, beta: float
+) -> None:
+    samples, times = np.array(values), np.arange(len(values)) / FPS
+    smooth = filtered(samples, times, min_cutoff, beta)
+    low, high = np.minimum(smooth[:-1], samples[1:]), np.maximum(smooth[:-1], samples[1:])
+    rounding = 1e-9 * (1 + np.abs(samples).max())
+    assert ((smooth[1:] >= low - rounding) & (smooth[1:] <= high + rounding)).all()
+
+
+@settings(max_examples=50, deadline=None)
+@given(values=_SIGNAL, move=st.floats(-1e6, 1e6), grow=st.sampled_from([-4.0, 0.5, 8.0]))
+def test_a_signal_moved_and_grown_is_smoothed_alike(values: list[float], move: float, grow: float) -> None:
+    """beta is per unit of the signal: divided by the factor, the cut-off is the same. Times count from anywhere."""
+    samples, times = np.array(values), np.arange(len(values)) / FPS
+    smooth = filtered(samples, times)
+    other = filtered(grow * samples + move, times + 17.0, beta=5.0 / abs(grow))
+    np.testing.assert_allclose(other, grow * smooth + move, atol=1e-6 * (1 + np.abs(samples).max() + abs(move)))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_number_that_is_none_stays_in_its_signal_and_is_forgotten(bad: float) -> None:
+    times = np.arange(6) / FPS
+    samples = np.stack([times, np.ones(6)], -1)
+    spoilt = samples.copy()
+    spoilt[2, 1] = bad
+    with np.errstate(invalid="ignore", over="ignore"):
+        smooth, clean = filtered(spoilt, times), filtered(samples, times)
+    np.testing.assert_array_equal(smooth[:, 0], clean[:, 0])
+    assert smooth[3:, 1] == pytest.approx(1)
+    assert OneEuroFilter(1.0, 0.0)(np.zeros((0, 13, 2)), 0.0).shape == (0, 13, 2)

@@ -76,6 +76,17 @@ def test_what_is_no_video_is_named(tmp_path: Path) -> None:
         VideoReader(97)
 
 
+def test_a_video_appears_whole_and_takes_the_place_of_the_former_one(tmp_path: Path) -> None:
+    path = write(tmp_path / "v.mp4", [20, 60])
+    with VideoWriter(path, 10) as writer:
+        writer.write(np.full((48, 64, 3), 200, np.uint8), 0.0)
+        assert greys(path) == pytest.approx([20, 60], abs=5)
+    assert greys(path) == pytest.approx([200], abs=5)
+    with VideoWriter(path, 10):
+        pass  # nothing to write
+    assert greys(path) == pytest.approx([200], abs=5) and [p.name for p in tmp_path.iterdir()] == ["v.mp4"]
+
+
 def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "missing" / "v.mp4", 10) as writer, pytest.raises(VideoError, match="cannot write"):
         writer.write(np.zeros((48, 64, 3), np.uint8), 0.0)

@@ -8,18 +8,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from lcrnet_d2.checkpoint.array_pickle import load_torch_file
 from lcrnet_d2.checkpoint.efficientnet_lite import EFFICIENTNET_LITE_PREPROCESSING, convert_efficientnet_lite
+from lcrnet_d2.checkpoint.small_checkpoint import write_model
 from lcrnet_d2.checkpoint.torchvision_backbones import (
     RESNET_PREPROCESSING,
     TORCHVISION_PREPROCESSING,
     convert_torchvision_resnet,
     convert_torchvision_vgg16,
 )
-from lcrnet_d2.structures.whole_files import whole_file
 
 EXAMPLES = """examples:
   # VGG-16, the backbone of the paper: weights from https://download.pytorch.org/models/vgg16-397923af.pth
@@ -79,10 +78,14 @@ def main(args: argparse.Namespace) -> None:
     """Convert, write, and print the config values that belong to the weights."""
     network = NETWORKS[args.network]
     fpn = args.network != "vgg16" if args.fpn is None else args.fpn
-    state = load_torch_file(args.source)
-    converted = network.convert(state, "backbone.bottom_up." if fpn else "backbone.")
-    with whole_file(args.target) as file:
-        torch.save({"model": converted}, file)
+    try:
+        state = load_torch_file(args.source)
+        if not isinstance(state, dict):
+            raise ValueError(f"{args.source} holds a {type(state).__name__}, expected a state dict")
+        converted = network.convert(state, "backbone.bottom_up." if fpn else "backbone.")
+        write_model(converted, args.target)
+    except (OSError, ValueError) as error:
+        raise SystemExit(str(error)) from error
     print(f"{len(converted)} tensors written to {args.target}. They need the config values")
     print(f"  MODEL.WEIGHTS: {args.target}")
     for key, value in network.config.items():

@@ -36,7 +36,7 @@ PPI_KEYS = {"lcrnet-v2": "ppi_params", "dope": "body_ppi_kwargs"}
 def main(argv: list[str] | None = None) -> None:
     args = parse_arguments(argv)
     read, convert = KINDS[args.kind]
-    yaml_file, weights_file = args.target.with_suffix(".yaml"), args.target.with_suffix(".pth")
+    yaml_file, weights_file = (Path(f"{args.target}{suffix}") for suffix in (".yaml", ".pth"))  # v1.0 has no suffix
     try:
         content = read(args.source)
         converted = convert(content, args.skeleton)

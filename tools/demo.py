@@ -15,63 +15,30 @@ examples:
 from __future__ import annotations
 
 import argparse
-import contextlib
 import glob
-import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import replace
 from pathlib import Path
 
-import cv2
-import numpy as np
 import torch
 from detectron2.config import CfgNode
-from tqdm import tqdm
+from detectron2.utils.logger import setup_logger
 
-from lcrnet_d2.data import ImageFileError, read_image
 from lcrnet_d2.detected_people import DetectedPeople
+from lcrnet_d2.detection import DetectionOptions, detect_in_images, detect_in_video
 from lcrnet_d2.placement import DEFAULT_FOV, Camera, OrthographicCamera, PinholeCamera
-from lcrnet_d2.pose_export import FILE_KINDS, PoseExport, default_camera
+from lcrnet_d2.pose_export import FILE_KINDS
 from lcrnet_d2.pose_file import PosedImage
-from lcrnet_d2.pose_page import PosePage
 from lcrnet_d2.predictor import PosePredictor, find_config
-from lcrnet_d2.smoothing import PoseSmoother
-from lcrnet_d2.structures import COCO17, H36M17, MPII16, Skeleton
-from lcrnet_d2.tracking import PoseTracker
-from lcrnet_d2.video import Frame, VideoReader, VideoWriter
-from lcrnet_d2.visualization import draw_people
+from lcrnet_d2.structures import COCO17, H36M17, MPII16
+from lcrnet_d2.video import VideoReader
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
-VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".gif"}
 OUTPUT_SKELETONS = {"coco17": COCO17, "h36m17": H36M17, "mpii16": MPII16}
-_LOGGER = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Options:
-    """What to do with the people found.
-
-    Attributes:
-        save: of `FILE_KINDS`.
-        pictures: draw and write annotated pictures, or a video of them.
-        html: write an interactive page.
-        skeleton: whose joints to give; None: the model's.
-        camera_of: the camera that took the picture the people are in.
-        track, smooth: of videos.
-    """
-
-    save: tuple[str, ...] = ("json", "npz")
-    pictures: bool = True
-    html: bool = False
-    skeleton: Skeleton | None = None
-    camera_of: Callable[[DetectedPeople], Camera] = default_camera
-    track: bool = False
-    smooth: bool = False
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_arguments(argv)
+    setup_logger(name="lcrnet_d2")  # says, among others, what the licence of the weights is
     files = find_images(args.input or [])
     if args.input is not None and not files:
         raise SystemExit(f"no images among {' '.join(args.input)}")
@@ -82,108 +49,21 @@ def main(argv: list[str] | None = None) -> None:
     except (FileNotFoundError, ValueError, RuntimeError) as error:
         raise SystemExit(str(error)) from error
     if source is None:
-        detect(predictor, files, args.output, options_of(args))
+        images = detect_in_images(predictor, files, args.output, options_of(args))
     else:
-        detect_in_video(predictor, source, args.output, options_of(args), args.max_frames)
-
-
-def detect(predictor: PosePredictor, files: list[Path], output: Path, options: Options) -> None:
-    """Poses and pictures of image files; one that cannot be read is reported, and listed with its error."""
-    page = PosePage()
-    with PoseExport(output, options.skeleton or predictor.skeleton, options.save, options.camera_of) as export:
-        numbered, progress = iter(enumerate(files)), tqdm(total=len(files), unit="image", desc="detecting")
-        while chunk := list(islice(numbered, predictor.batch_size)):
-            images = [read_or_report(file) for _, file in chunk]
-            found = iter(predictor([image for image in images if isinstance(image, np.ndarray)], "RGB"))
-            for (number, file), image in zip(chunk, images, strict=True):
-                progress.update()
-                if isinstance(image, str):
-                    export.add(PosedImage(str(file), None, image))
-                    continue
-                people = export.add(PosedImage(str(file), next(found)))
-                if people is None:
-                    continue
-                if options.html:
-                    page.add(people, image, file.name)
-                if options.pictures:
-                    write_picture(output / f"{number:04d}_{file.stem}.png", draw_people(image, people))
-        progress.close()
-    page.write(output / "people.html", f"People in {len(files)} images")
-    print(summary(export.images, output))
-
-
-def read_or_report(file: Path) -> np.ndarray | str:
-    """(H, W, 3) RGB pixels, upright; or why there are none."""
-    try:
-        return read_image(file, "RGB")
-    except (FileNotFoundError, ImageFileError) as error:
-        hint = " (--video-input takes videos)" if file.suffix.lower() in VIDEO_SUFFIXES else ""
-        _LOGGER.error("%s%s", error, hint)
-        return f"{error}{hint}"
-
-
-def detect_in_video(
-    predictor: PosePredictor, video: VideoReader, output: Path, options: Options, max_frames: int | None = None
-) -> None:
-    """Poses of every frame, and a video of pictures; Ctrl-C ends it, and what was found till then is written."""
-    tracker, smoother, page = PoseTracker(), PoseSmoother(), PosePage()
-    batch_size = predictor.batch_size if video.num_frames else 1  # a webcam's frames are worth most when new
-    name = Path(video.name).stem.replace(" ", "_")
-    with (
-        video,
-        contextlib.suppress(KeyboardInterrupt),
-        PoseExport(
-            output, options.skeleton or predictor.skeleton, options.save, options.camera_of, video.fps
-        ) as export,
-        VideoWriter(output / f"{name}_poses.mp4", video.fps) as writer,
-    ):
-        found = found_in_frames(predictor, islice(video, max_frames), batch_size)
-        for frame, people in tqdm(found, total=max_frames or video.num_frames, unit="frame", desc="detecting"):
-            posed = PosedImage(video.name, None, "", frame.number, frame.time)
-            if options.track or options.smooth:
-                people = tracker.update(people)
-            if people is None or frame.image is None:
-                error = f"{video.name}: frame {frame.number} does not decode"
-                _LOGGER.error("%s", error)
-                export.add(replace(posed, error=error))
-                continue
-            if options.smooth:
-                people = smoother.update(people, frame.time)
-            people = export.add(replace(posed, people=people))
-            image = np.ascontiguousarray(frame.image[:, :, ::-1])
-            if people is not None and options.html:
-                page.add(people, image, f"frame {frame.number}")
-            if people is not None and options.pictures:
-                writer.write(draw_people(image, people), frame.time)
-    page.write(output / "people.html", f"People in {video.name}")
-    print(summary(export.images, output))
-
-
-def found_in_frames(
-    predictor: PosePredictor, frames: Iterator[Frame], batch_size: int
-) -> Iterator[tuple[Frame, DetectedPeople | None]]:
-    """Every frame with its people; None where it did not decode."""
-    while chunk := list(islice(frames, batch_size)):
-        found = iter(predictor([frame.image for frame in chunk if frame.image is not None], "BGR"))
-        for frame in chunk:
-            yield frame, None if frame.image is None else next(found)
+        images = detect_in_video(predictor, source, args.output, options_of(args), args.max_frames)
+    print(summary(images, args.output))
 
 
 def summary(images: list[PosedImage], output: Path) -> str:
     """SystemExit if nothing could be read."""
     broken = sum(image.people is None for image in images)
-    if images and broken == len(images):
+    if broken == len(images):
         raise SystemExit(f"none of {len(images)} images or frames could be read; the reasons are above")
     people = sum(len(image.people) for image in images if image.people is not None)
     unread = f", {broken} of which could not be read" if broken else ""
     hint = "" if people else "; a lower --confidence-threshold finds more"
     return f"{people} people in {len(images)} images or frames{unread}{hint}; results in {output}"
-
-
-def write_picture(path: Path, picture: np.ndarray) -> None:
-    """Writes an RGB picture; OpenCV only returns False where it cannot."""
-    if not cv2.imwrite(str(path), picture[:, :, ::-1]):
-        raise OSError(f"could not write the picture {path}")
 
 
 def find_images(inputs: list[str]) -> list[Path]:
@@ -196,9 +76,8 @@ def find_images(inputs: list[str]) -> list[Path]:
         elif path.is_file():
             files.append(path)
         else:
-            files += [Path(p) for p in sorted(glob.glob(str(path)))] or [
-                path
-            ]  # a file that is not there is reported like one that cannot be read
+            # What fits no file is kept: it is reported like one that cannot be read.
+            files += [found for found in map(Path, sorted(glob.glob(str(path)))) if not found.is_dir()] or [path]
     return files
 
 
@@ -225,8 +104,8 @@ def config_for(args: argparse.Namespace) -> CfgNode:
     return cfg
 
 
-def options_of(args: argparse.Namespace) -> Options:
-    return Options(
+def options_of(args: argparse.Namespace) -> DetectionOptions:
+    return DetectionOptions(
         save=tuple(args.save),
         pictures=not args.no_pictures,
         html=args.html,
@@ -273,7 +152,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     video = parser.add_argument_group("videos and webcams")
     video.add_argument("--track", action="store_true", help="know people again from frame to frame")
     video.add_argument("--smooth", action="store_true", help="also smooth their 2D and 3D poses (One-Euro filter)")
-    video.add_argument("--max-frames", type=int, metavar="N", help="stop after so many")
+    video.add_argument("--max-frames", type=_count, metavar="N", help="stop after so many")
     parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], help="config KEY VALUE pairs")
     args = parser.parse_args(argv)
     if args.focal_length and len(args.focal_length) > 2:
@@ -281,6 +160,12 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     if args.input is not None and (args.track or args.smooth or args.max_frames or "bvh" in args.save):
         parser.error("--track, --smooth, --max-frames and --save bvh are about motion: they need a video or webcam")
     return args
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text} is no whole number above 0")
+    return int(text)
 
 
 def _positive(text: str) -> float:

@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from lcrnet_d2.evaluation.protocols import PROTOCOL_NAMES, build_judge
 from lcrnet_d2.evaluation.report import Report, in_order_of
 from lcrnet_d2.evaluation.saved_predictions import read_saved_predictions
 from lcrnet_d2.protocol_choice import MUPOTS, place_in_camera
-from lcrnet_d2.reproduction.own_figures import draw_own_figure
+from lcrnet_d2.reproduction.own_figures import draw_own_figure, has_figure
 from lcrnet_d2.structures import SKELETONS, AnchorPoses, Skeleton
 from lcrnet_d2.structures.whole_files import write_json, write_text
 
@@ -41,39 +42,41 @@ from lcrnet_d2.structures.whole_files import write_json, write_text
 def main(argv: list[str] | None = None) -> None:
     args = parse_arguments(argv)
     try:
-        report = evaluate(args)
+        report, draw_figure = evaluate(args)
+        print(report.markdown)
+        if args.output is not None:
+            args.output.mkdir(parents=True, exist_ok=True)
+            write_text(args.output / "report.md", report.markdown)
+            write_json(args.output / "metrics.json", _without_nan(report.metrics), indent=1)
+        if args.figures:  # last: what it lacks the report may have
+            draw_figure()
     except (ValueError, OSError) as error:
         raise SystemExit(str(error)) from error
-    print(report.markdown)
-    if args.output is not None:
-        args.output.mkdir(parents=True, exist_ok=True)
-        write_text(args.output / "report.md", report.markdown)
-        write_json(args.output / "metrics.json", _without_nan(report.metrics), indent=1)
 
 
-def evaluate(args: argparse.Namespace) -> Report:
-    """The protocol's report; draws its figure where one is asked for."""
+def evaluate(args: argparse.Namespace) -> tuple[Report, Callable[[], Any]]:
+    """The protocol's report, and what draws its figure into --output."""
     skeleton = SKELETONS[args.skeleton]
     if args.figures and args.output is None:
         raise ValueError("--figures needs --output, the folder to draw into")
+    if args.figures and not has_figure(args.protocol):
+        raise ValueError(
+            f"no figure goes with the protocol {args.protocol}; Figure 5 is of 3D, Figure 6 of mpii_single"
+        )
     if args.protocol == MUPOTS:
-        return evaluate_mupots(args, skeleton)
+        return evaluate_mupots(args, skeleton), lambda: None
     records = read_records(args, skeleton)
     saved = read_saved_predictions(args.predictions, skeleton, records)
     predictions = in_order_of(records, saved, len(skeleton))
     anchors = None if args.anchors is None else AnchorPoses.load(args.anchors)
     options = {"anchors": anchors, "score_threshold": args.score_threshold, "min_joints_seen": args.min_joints_seen}
     report = build_judge(args.protocol, skeleton, place=place_in_camera, **options)(records, predictions)
-    if args.figures:
-        draw_own_figure(args.protocol, records, predictions, skeleton, args.output, **options)
-    return report
+    return report, partial(draw_own_figure, args.protocol, records, predictions, skeleton, args.output, **options)
 
 
 def evaluate_mupots(args: argparse.Namespace, skeleton: Skeleton) -> Report:
     if args.mupots is None:
         raise ValueError("--protocol mupots needs --mupots, the folder with TS1/annot.mat ... or MuPoTS-3D.json")
-    if args.figures:
-        raise ValueError("no figure goes with the protocol mupots")
     frames = read_mupots(args.mupots)
     records = frames_as_records(frames)
     saved = read_saved_predictions(args.predictions, skeleton, records)

@@ -7,6 +7,7 @@ pip install onnx onnxruntime. tools/run_onnx.py runs the file without Detectron2
 examples:
   tools/export_model.py --config-file configs/quick_schedules/lcrnet_lite0_demo.yaml --output model.onnx \\
       --opts MODEL.WEIGHTS output/demo/training/model_final.pth
+  tools/export_model.py --config-file lcrnet_lite0_research --output model.onnx
   tools/export_model.py --config-file ... --output model.onnx --check photos/a.jpg photos/b.jpg --opts ...
 """
 
@@ -22,9 +23,9 @@ from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 
 from lcrnet_d2.checkpoint import LCRNetCheckpointer
-from lcrnet_d2.config import load_config
-from lcrnet_d2.data import ImageFileError, read_image
+from lcrnet_d2.data import read_image
 from lcrnet_d2.export import OUTPUTS, Differences, ProposalNetwork, export_onnx, largest_differences, run_onnx
+from lcrnet_d2.predictor import find_config
 
 #: Half a thousandth of a score, 1/1000 of the image's longer side, 1 mm.
 TOLERANCES = Differences(5e-4, 1e-3, 1e-3)
@@ -34,12 +35,13 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_arguments(argv)
     check_installed()
     try:
-        cfg = load_config(args.config_file, [*args.opts, "MODEL.DEVICE", "cpu"])
+        cfg = find_config(args.config_file)
+        cfg.merge_from_list([*args.opts, "MODEL.DEVICE", "cpu"])
         images = [resized(read_image(file, cfg.INPUT.FORMAT), cfg) for file in args.check]
         model = build_model(cfg)
         LCRNetCheckpointer(model).load(cfg.MODEL.WEIGHTS)
         export_onnx(model, cfg, args.output)
-    except (OSError, ValueError, KeyError, RuntimeError, ImageFileError) as error:
+    except (OSError, ValueError, KeyError, AssertionError, RuntimeError) as error:  # assertion: of merge_from_list
         raise SystemExit(f"not exported: {error}") from error
     print(f"{args.output}: {args.output.stat().st_size / 1e6:.1f} MB")
     if not parity(ProposalNetwork(model), args.output, images or made_up_images(cfg)):
@@ -98,7 +100,7 @@ def check_installed() -> None:
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config-file", required=True, help="YAML, or its name below configs/")
+    parser.add_argument("--config-file", required=True, help="YAML, its name below configs/, or a model of the zoo")
     parser.add_argument("--output", type=Path, required=True, help=".onnx to write")
     parser.add_argument("--check", nargs="+", default=[], help="photos for the parity check (default: random pictures)")
     parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], help="config KEY VALUE pairs")

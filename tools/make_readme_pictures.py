@@ -30,7 +30,8 @@ from lcrnet_d2.placement import PinholeCamera
 from lcrnet_d2.predictor import PosePredictor
 from lcrnet_d2.structures import BODY13, AnchorPoses
 from lcrnet_d2.structures.anchor_clustering import cluster_poses, with_mirrored
-from lcrnet_d2.visualization import anchor_sheet, draw_people, draw_people_2d
+from lcrnet_d2.structures.whole_files import whole_file
+from lcrnet_d2.visualization import anchor_sheet, draw_people, draw_people_2d, encoded_jpeg
 
 Detection = tuple[np.ndarray, DetectedPeople]
 
@@ -146,10 +147,11 @@ def write_jpeg(path: Path, picture: np.ndarray) -> None:
         picture, (width, round(picture.shape[0] * width / picture.shape[1])), interpolation=cv2.INTER_AREA
     )
     for quality in (92, 85, 75, 60, 40):
-        _, encoded = cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+        encoded = encoded_jpeg(small, quality)
         if len(encoded) < _LARGEST:
             break
-    path.write_bytes(encoded.tobytes())
+    with whole_file(path) as file:
+        file.write(encoded)
     print(f"{path}: {small.shape[1]} x {small.shape[0]}, {len(encoded) / 1000:.0f} kB, quality {quality}")
 
 

@@ -35,11 +35,11 @@ class Poses2D(NamedTuple):
 
     Attributes:
         skeleton: J joints.
-        joints: (P, J, 2) px; meaningless where `visibility` is 0.
+        joints: (P, J, 2) pixel indices; meaningless where `visibility` is 0.
         visibility: (P, J) v.
         images: (P,) name of the image each is in.
         sizes: (P, 2) width and height of that image, where known; 0 where not.
-        boxes: (P, 4) x1 y1 x2 y2.
+        boxes: (P, 4) x1 y1 x2 y2, px.
         validation: (P,) bool.
     """
 
@@ -100,7 +100,7 @@ def read_poses(path: Path) -> Poses2D:
 def _read_coco(path: Path) -> Poses2D:
     content = read_npz(path, ("xy", "vis", "bbox", "image_index", "image_id", "wh", "is_val"), 2**30)
     of, people = content["image_index"], len(content["xy"])
-    joints = torch.from_numpy(content["xy"]).double().reshape(people, len(COCO17), 2) + PIXEL_CENTRE
+    joints = torch.from_numpy(content["xy"]).double().reshape(people, len(COCO17), 2)
     boxes = torch.from_numpy(content["bbox"]).double()
     return Poses2D(
         COCO17,
@@ -125,7 +125,7 @@ def _read_mpii(path: Path) -> Poses2D:
         torch.full(joints.shape[:2], 2),
         [row[0] for row in rows],
         torch.zeros(len(rows), 2, dtype=torch.long),
-        joint_box(joints),
+        joint_box(joints) + PIXEL_CENTRE,
         torch.arange(len(rows)) >= len(parts[0]),
     )
 
@@ -136,7 +136,7 @@ _READERS: dict[str, Callable[[Path], Poses2D]] = {".npz": _read_coco, ".zip": _r
 def dataset_dicts(poses: Poses2D) -> list[dict[str, Any]]:
     """The people by image, in the 13 joints. Images of unknown size get one that holds their people's boxes."""
     joints, visibility = BODY13.convert_from(poses.skeleton, poses.joints, poses.visibility)
-    keypoints = torch.cat([joints, visibility[..., None].double()], -1).flatten(1)
+    keypoints = torch.cat([joints + PIXEL_CENTRE, visibility[..., None].double()], -1).flatten(1)
     known = torch.where(poses.sizes > 0, poses.sizes, poses.boxes[:, 2:].ceil().long().clamp(min=1))
     records: dict[str, dict[str, Any]] = {}
     for name, (width, height), box, row in zip(

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import math
 import sys
 import zlib
@@ -29,6 +30,7 @@ from tqdm import tqdm
 from lcrnet_d2.evaluation.alignment import align_poses
 from lcrnet_d2.mocap import PoseBase, PseudoPoseSearch, is_searchable, random_views
 from lcrnet_d2.structures import BODY13
+from lcrnet_d2.structures.whole_files import whole_file, write_text
 
 _GROUPS = ("views", "joints", "subject")
 
@@ -147,12 +149,11 @@ def read_table(path: Path) -> list[Row]:
 
 
 def write_table(path: Path, rows: list[Row]) -> None:
-    partial = Path(f"{path}.part")
-    with partial.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(Row._fields)
-        writer.writerows([row[:4] + tuple(round(value, 5) for value in row[4:]) for row in rows])
-    partial.replace(path)
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(Row._fields)
+    writer.writerows([row[:4] + tuple(round(value, 5) for value in row[4:]) for row in rows])
+    write_text(path, text.getvalue())
 
 
 class Total(NamedTuple):
@@ -220,7 +221,8 @@ def draw(rows: list[Row], path: Path) -> None:
         axes.grid(alpha=0.3)
         axes.legend(title="annotated")
     figure.tight_layout()
-    figure.savefig(path)
+    with whole_file(path) as file:
+        figure.savefig(file, format=path.suffix[1:] or "png")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ examples:
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 from pathlib import Path
@@ -26,6 +25,7 @@ from tqdm import tqdm
 
 from lcrnet_d2.mocap import PoseBase, PseudoPoseSearch, ViewRanges, is_searchable, random_views
 from lcrnet_d2.structures import BODY13
+from lcrnet_d2.structures.bounded_files import read_json
 
 _RECOMMENDED_MAX_ERROR = 0.15  # add_pseudo_3d.py --max-error, docs/pseudo_3d.md
 
@@ -116,7 +116,7 @@ def with_hips(poses_3d: Tensor, width: float) -> Tensor:
 
 def annotated_poses(path: Path) -> tuple[Tensor, Tensor]:
     """(P, J, 2) px and (P, J) bool of the searchable people of a pose JSON."""
-    content = json.loads(path.read_bytes())
+    content = read_json(path)
     joints = [category.get("keypoints") for category in content.get("categories", [])]
     if joints != [list(BODY13.joints)]:
         raise ValueError(f"{path}: its joints are {joints}; expected {list(BODY13.joints)}")

@@ -13,7 +13,6 @@ examples:
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,6 +22,8 @@ import torch
 
 from lcrnet_d2.mocap.virtual_views import view_rotations
 from lcrnet_d2.structures import BODY13, bone_colour
+from lcrnet_d2.structures.bounded_files import read_json
+from lcrnet_d2.structures.whole_files import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,7 +53,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     args = parse_arguments(arguments)
-    people = [a for a in json.loads(args.poses.read_bytes())["annotations"] if a.get("pose_3d_source") == "pseudo"]
+    people = [a for a in read_json(args.poses)["annotations"] if a.get("pose_3d_source") == "pseudo"]
     if not people:
         raise SystemExit(f"{args.poses} has nobody with pseudo 3D; make it with datasets/add_pseudo_3d.py")
     chosen = np.random.default_rng(args.seed).choice(len(people), min(args.people, len(people)), replace=False)
@@ -108,7 +109,8 @@ def draw(people: list[Found], path: Path) -> None:
             axes.axis("off")
     canvas.draw()
     picture = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
-    picture.quantize(32).save(path, optimize=True)  # a third of the bytes
+    with whole_file(path) as file:
+        picture.quantize(32).save(file, "PNG", optimize=True)  # a third of the bytes
 
 
 def _draw_skeleton(

@@ -10,7 +10,6 @@ example:
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
 from pathlib import Path
@@ -29,9 +28,11 @@ from tabulate import tabulate
 
 from lcrnet_d2.checkpoint import LCRNetCheckpointer
 from lcrnet_d2.config import load_config
+from lcrnet_d2.detection import DetectionOptions, detect_in_images
 from lcrnet_d2.engine import LCRNetTrainer, evaluate_model, score_thresholds
 from lcrnet_d2.launch import launch_on_cpu
 from lcrnet_d2.predictor import PosePredictor
+from lcrnet_d2.structures.whole_files import write_json, write_text
 
 CONFIG = "quick_schedules/lcrnet_lite0_demo.yaml"
 NUM_PICTURES = 8
@@ -61,12 +62,13 @@ def main(argv: list[str] | None = None) -> None:
     thresholds = score_thresholds(cfg, model)
     results = evaluate_model(cfg, model, thresholds)
     metrics = {"table": table_rows(results), "score_thresholds": thresholds, **results}
-    (args.output / "metrics.json").write_text(json.dumps(metrics, indent=1))
+    write_json(args.output / "metrics.json", metrics, indent=1)
     step(start, "5/5 detection")
     cfg.MODEL.LCRNET.INTEGRATION.SCORE_THRESH_PPI = thresholds["ppi"]
     cfg.MODEL.LCRNET.INTEGRATION.SCORE_THRESH_NMS = thresholds["nms"]
-    (args.output / "config.yaml").write_text(cfg.dump())  # for tools/demo.py: weights and thresholds in it
-    demo.detect(PosePredictor(cfg), pictures(cfg, args.photos), args.output, demo.Options())
+    write_text(args.output / "config.yaml", cfg.dump())  # for tools/demo.py: weights and thresholds in it
+    images = detect_in_images(PosePredictor(cfg), pictures(cfg, args.photos), args.output, DetectionOptions())
+    print(demo.summary(images, args.output))
     print(summary(results, args.output, time.monotonic() - start))
 
 

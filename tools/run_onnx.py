@@ -24,8 +24,7 @@ def main() -> None:
     parser.add_argument("model", help=".onnx of tools/export_model.py")
     parser.add_argument("images", nargs="+")
     args = parser.parse_args()
-    session = onnxruntime.InferenceSession(args.model, providers=["CPUExecutionProvider"])
-    about = json.loads(session.get_modelmeta().custom_metadata_map["lcrnet"])
+    session, about = load(args.model)
     out = {key: about[key] for key in ("version", "joint_names", "axes", "origin")}
     out["units"] = {"keypoints_2d": "px", "pose_3d": "m"}
     out["images"] = []
@@ -33,7 +32,7 @@ def main() -> None:
     for file in args.images:
         try:
             image = read_rgb(file)
-        except OSError as error:  # a broken picture is reported and skipped
+        except Exception as error:  # a broken picture is reported and skipped; Pillow raises whatever it trips over
             print(f"{file}: {error}", file=sys.stderr)
             failed = True
             continue
@@ -43,9 +42,26 @@ def main() -> None:
     sys.exit(failed)
 
 
+def load(model: str) -> tuple[onnxruntime.InferenceSession, dict[str, Any]]:
+    """The network, and what tools/export_model.py wrote about it; SystemExit for any other file."""
+    try:
+        session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+        return session, json.loads(session.get_modelmeta().custom_metadata_map["lcrnet"])
+    except KeyError:
+        sys.exit(f"{model} was not written by tools/export_model.py: it has no metadata 'lcrnet'")
+    except Exception as error:  # onnxruntime's own kinds have no common base
+        sys.exit(f"cannot read the model {model}: {error}")
+
+
 def read_rgb(file: str) -> Image.Image:
-    """An 8-bit RGB picture, turned as its EXIF data says."""
-    return ImageOps.exif_transpose(Image.open(file)).convert("RGB")
+    """An 8-bit RGB picture, turned as its EXIF data says; 16-bit greys are scaled, what is transparent is white."""
+    image = ImageOps.exif_transpose(Image.open(file))
+    if image.mode.startswith("I"):  # convert() would saturate them
+        image = Image.fromarray((np.asarray(image, dtype=np.float64) / 257).round().clip(0, 255).astype(np.uint8))
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
 
 
 def find_people(session: onnxruntime.InferenceSession, about: dict[str, Any], image: Image.Image) -> list[dict]:

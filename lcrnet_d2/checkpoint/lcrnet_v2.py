@@ -27,6 +27,7 @@ from .released_models import (
     resnet_config,
     to_tensors,
 )
+from .renaming import renamed
 
 __all__ = ["convert_lcrnet_v2", "read_lcrnet_v2"]
 
@@ -83,18 +84,8 @@ def convert_lcrnet_v2(content: Mapping[str, Any], skeleton: str | None = None) -
 
 def _renamed(state: Mapping[str, Tensor], with_fpn: bool) -> dict[str, Tensor]:
     """Everything but the output layers, under our names."""
-    model, unknown = {}, []
-    for name, value in state.items():
-        if name.startswith("Pose_Outs."):
-            continue
-        target = _our_name(name, with_fpn)
-        if target is None:
-            unknown.append(name)
-        else:
-            model[target] = value
-    if unknown:
-        raise ValueError(f"not an LCR-Net {'with FPN' if with_fpn else 'of the C4 kind'}: unknown {sorted(unknown)}")
-    return model
+    source = f"an LCR-Net {'with FPN' if with_fpn else 'of the C4 kind'}"
+    return renamed(state, lambda name: _our_name(name, with_fpn), ("Pose_Outs.",), source)
 
 
 def _our_name(name: str, with_fpn: bool) -> str | None:

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from .renaming import renamed
+
 __all__ = [
     "RESNET_PREPROCESSING",
     "TORCHVISION_PREPROCESSING",
@@ -91,23 +93,12 @@ def convert_torchvision_resnet(state: Mapping[str, Tensor], prefix: str = "backb
     Raises:
         ValueError: for keys that are not of a ResNet, or a state dict without stem or stages.
     """
-    converted: dict[str, Tensor] = {}
-    unexpected: list[str] = []
-    for name, value in state.items():
-        if name.startswith("fc.") or name.endswith(".num_batches_tracked"):
-            continue
-        target = resnet_name(name)
-        if target is None:
-            unexpected.append(name)
-        else:
-            converted[prefix + target] = value
-    if unexpected:
-        raise ValueError(f"Not a state dict of one of torchvision's ResNets: unexpected keys {sorted(unexpected)}")
+    converted = renamed(state, resnet_name, ("fc.",), "one of torchvision's ResNets")
     starts = ["stem.conv1.weight", *(f"res{stage}.0.conv1.weight" for stage in (2, 3, 4, 5))]
-    missing = [start for start in starts if prefix + start not in converted]
+    missing = [start for start in starts if start not in converted]
     if missing:
         raise ValueError(f"Not a whole ResNet of torchvision: nothing in it becomes {missing}")
-    return converted
+    return {prefix + name: value for name, value in converted.items()}
 
 
 def resnet_name(name: str) -> str | None:

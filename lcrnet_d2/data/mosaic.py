@@ -40,7 +40,8 @@ class Mosaic:
         self.mapper = mapper
         self.tile_mapper = tile_mapper
         self.partners = partners
-        self.cumulative = np.cumsum(weights) / np.sum(weights)
+        running = np.cumsum(weights)
+        self.cumulative = running / running[-1]  # ends at exactly 1: `np.sum` may round to a little more
         self.probability = probability
 
     def __call__(self, dataset_dict: _Record) -> _Record | None:

@@ -72,8 +72,9 @@ def report_camera_space(
 ) -> Report:
     """MRPE and PCK_abs of the people with a root_position in images with a camera.
 
-    Who is found is decided in 2D (`matching.match_people`). MRPE is over those found; PCK_abs is given for
-    them and for all, where a person missed has no joint correct.
+    Who is found is decided in 2D (`matching.match_people`). MRPE is over those found whom `place` puts somewhere,
+    n_placed of them; PCK_abs is given for all found and for all people: someone missed or not placed has no joint
+    correct.
 
     Args:
         records: dataset dicts in the form of `people.truth_from_dict`, with camera {fx, fy, cx, cy} per image
@@ -99,10 +100,11 @@ def report_camera_space(
         errors = _errors_of_found(to_find, detected, place, skeleton)
         metrics[f"camera_space_{method}"] = _metrics(errors, to_find.num_people)
         rows.append([method.upper(), *_cells(errors, to_find.num_people)])
-    header = ["", "found / people", "MRPE (mm)", "PCK_abs found (%)", "PCK_abs all (%)"]
+    header = ["", "placed / found / people", "MRPE (mm)", "PCK_abs found (%)", "PCK_abs all (%)"]
     protocol = (
         f"Camera space: root: body centre; {len(skeleton)} joints ({skeleton.name}); no alignment; people matched in "
-        "2D; PCK_abs under 150 mm; means [95 % interval] over people. The camera is the data set's.\n"
+        "2D; PCK_abs under 150 mm; means [95 % interval] over people, MRPE's over those placed. The camera is the data "
+        "set's.\n"
     )
     return Report(metrics, "\n".join(["# Camera space\n", protocol, markdown_table(header, rows)]))
 
@@ -153,20 +155,22 @@ def _with_missed(errors: CameraSpaceErrors, n_people: int) -> np.ndarray:
 
 
 def _metrics(errors: CameraSpaceErrors, n_people: int) -> dict[str, float]:
+    placed = np.isfinite(errors.root_mm)
     return {
         "n_people": float(n_people),
-        "n_found": float(len(errors.root_mm)),
-        "n_placed": float(np.isfinite(errors.root_mm).sum()),
-        "mrpe_mm": _mean(errors.root_mm),
-        **{f"mrpe_{axis}_mm": _mean(np.abs(errors.root_xyz_mm[:, i])) for i, axis in enumerate("xyz")},
+        "n_found": float(len(placed)),
+        "n_placed": float(placed.sum()),
+        "mrpe_mm": _mean(errors.root_mm[placed]),
+        **{f"mrpe_{axis}_mm": _mean(np.abs(errors.root_xyz_mm[placed, i])) for i, axis in enumerate("xyz")},
         "pck_abs_150mm": 100 * _mean(errors.pck_abs),
         "pck_abs_150mm_all": 100 * _mean(_with_missed(errors, n_people)),
     }
 
 
 def _cells(errors: CameraSpaceErrors, n_people: int) -> list[str]:
-    values = (errors.root_mm, 100 * errors.pck_abs, 100 * _with_missed(errors, n_people))
-    return [f"{len(errors.root_mm)} / {n_people}", *(mean_with_interval(v) for v in values)]
+    root_mm = errors.root_mm[np.isfinite(errors.root_mm)]
+    values = (root_mm, 100 * errors.pck_abs, 100 * _with_missed(errors, n_people))
+    return [f"{len(root_mm)} / {len(errors.root_mm)} / {n_people}", *(mean_with_interval(v) for v in values)]
 
 
 def report_3d_sets(

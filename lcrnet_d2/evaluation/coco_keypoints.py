@@ -23,8 +23,9 @@ from pycocotools.cocoeval import Params
 from ..structures import COCO17, PIXEL_CENTRE, Skeleton
 from .gathering import PredictionCollector, gather_predictions
 from .people import ImagePredictions, ImageTruth, PredictedPeople, truth_from_dict
+from .report import METHODS
 
-__all__ = ["COCOKeypointEvaluator", "coco_ground_truth", "oks_sigmas"]
+__all__ = ["COCOKeypointEvaluator", "coco_ground_truth", "keypoint_precisions", "oks_sigmas"]
 
 _METRICS = ("AP", "AP50", "AP75", "APm", "APl")
 # COCO's `area` is that of the person's outline. Where a data set has only boxes, this share of the box stands for
@@ -58,7 +59,6 @@ class COCOKeypointEvaluator(PredictionCollector):
 
     def __init__(self, dataset_name: str, skeleton: Skeleton, *, distributed: bool = True) -> None:
         super().__init__(dataset_name, skeleton, distributed)
-        self._sigmas = oks_sigmas(skeleton)
 
     def evaluate(self) -> dict[str, dict[str, float]]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """{"keypoints_nms": ..., "keypoints_ppi": ...}, each AP, AP50, AP75, APm, APl in percent.
@@ -68,30 +68,53 @@ class COCOKeypointEvaluator(PredictionCollector):
         gathered = gather_predictions(self._predictions, self._distributed)
         if self._distributed and not comm.is_main_process():
             return {}
-        ground_truth, image_numbers = coco_ground_truth(DatasetCatalog.get(self._dataset_name), self._skeleton)
-        return OrderedDict(
-            (f"keypoints_{method}", self._average_precision(ground_truth, image_numbers, gathered, method))
-            for method in ("nms", "ppi")
-        )
+        detected = {method: [(p, getattr(p, method)) for p in gathered] for method in METHODS}
+        return OrderedDict(keypoint_precisions(DatasetCatalog.get(self._dataset_name), detected, self._skeleton))
 
-    def _average_precision(
-        self,
-        ground_truth: dict[str, Any],
-        image_numbers: dict[int | str, int],
-        predictions: Sequence[ImagePredictions],
-        method: str,
-    ) -> dict[str, float]:
-        if not ground_truth["annotations"] or not predictions:  # COCOEvaluator stumbles over both
-            return dict.fromkeys(_METRICS, float("nan"))
-        evaluator = _coco_evaluator(ground_truth, self._sigmas)
-        evaluator.reset()
-        for image in predictions:
-            if image.image_id not in image_numbers:
-                raise ValueError(f"image_id {image.image_id!r} is not in the data set {self._dataset_name!r}")
-            instances = _instances(getattr(image, method), image.width, image.height)
-            evaluator.process([{"image_id": image_numbers[image.image_id]}], [{"instances": instances}])
-        metrics = evaluator.evaluate()["keypoints"]
-        return {name: float(metrics[name]) for name in _METRICS}
+
+def keypoint_precisions(
+    records: Sequence[Mapping[str, Any]],
+    detected: Mapping[str, Sequence[tuple[ImagePredictions, PredictedPeople]]],
+    skeleton: Skeleton,
+) -> dict[str, dict[str, float]]:
+    """OKS AP as `COCOKeypointEvaluator` gives it.
+
+    Args:
+        records: the data set's dicts.
+        detected: by method, images and those of their people that count.
+        skeleton: names the J joints of both.
+
+    Returns:
+        {"keypoints_<method>": {"AP": ...}} in percent; NaN where nobody is annotated or detected.
+
+    Raises:
+        ValueError: an image that is not in the data set.
+    """
+    ground_truth, numbers = coco_ground_truth(records, skeleton)
+    sigmas = oks_sigmas(skeleton)
+    return {
+        f"keypoints_{method}": _average_precision(ground_truth, numbers, sigmas, images)
+        for method, images in detected.items()
+    }
+
+
+def _average_precision(
+    ground_truth: dict[str, Any],
+    image_numbers: dict[int | str, int],
+    sigmas: list[float],
+    images: Sequence[tuple[ImagePredictions, PredictedPeople]],
+) -> dict[str, float]:
+    if not ground_truth["annotations"] or not images:  # COCOEvaluator stumbles over both
+        return dict.fromkeys(_METRICS, float("nan"))
+    evaluator = _coco_evaluator(ground_truth, sigmas)
+    evaluator.reset()
+    for image, people in images:
+        if image.image_id not in image_numbers:
+            raise ValueError(f"image_id {image.image_id!r} is not in the data set")
+        instances = _instances(people, image.width, image.height)
+        evaluator.process([{"image_id": image_numbers[image.image_id]}], [{"instances": instances}])
+    metrics = evaluator.evaluate()["keypoints"]
+    return {name: float(metrics[name]) for name in _METRICS}
 
 
 def oks_sigmas(skeleton: Skeleton) -> list[float]:

@@ -224,11 +224,13 @@ def summarize_errors(errors: Human36MErrors) -> dict[str, float]:
     Returns:
         n_images, n_covered, coverage (%), and for each of mpjpe_mm, mpjpe_rigid_mm, error_2d_px its mean over
         poses, `<metric>_mean_of_actions` (of the actions present), `<metric>_mean_of_6_actions` (NaN unless all
-        six are present) and `<metric>_<action>`; coverage_<action> (%). NaN where nothing is covered.
+        six are present) and `<metric>_<action>`; coverage_<action> and coverage_of_6_actions (%). NaN where nothing
+        is covered.
     """
     n, covered = len(errors.actions), errors.is_covered
     present = actions_in(errors)
     results = {"n_images": float(n), "n_covered": float(covered.sum()), "coverage": _percent(covered)}
+    results["coverage_of_6_actions"] = _percent(covered[np.isin(errors.actions, SIX_ACTIONS)])
     values = {"mpjpe_mm": errors.absolute_mm, "mpjpe_rigid_mm": errors.rigid_mm, "error_2d_px": errors.error_2d_px}
     for metric, value in values.items():
         of_action = {a: _mean(value[covered & (errors.actions == a)]) for a in present}

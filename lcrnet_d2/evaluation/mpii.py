@@ -27,6 +27,7 @@ from .people import PredictedPeople
 
 __all__ = [
     "PCKH_THRESHOLDS",
+    "PX_PER_SCALE",
     "PCKhCurve",
     "RarityCurve",
     "SinglePersonErrors",
@@ -44,7 +45,8 @@ _LEFT_OUT = ("pelvis", "thorax")
 # the detection: the centre is within 0.17 of objpos for 95 %, the longer side 0.35 to 1.25 of the size for 98 %.
 _FARTHEST = 0.5
 _SIZE_RATIO = (0.3, 2.0)
-_PX_PER_SCALE = 200.0
+#: MPII's `scale` is a person's height in units of so many px.
+PX_PER_SCALE = 200.0
 
 
 def select_poses(objpos: np.ndarray, scale: np.ndarray, people: PredictedPeople) -> np.ndarray:
@@ -69,7 +71,7 @@ def select_poses(objpos: np.ndarray, scale: np.ndarray, people: PredictedPeople)
     if not (len(objpos) and len(people)):
         return chosen
     low, high = people.poses_2d.min(1), people.poses_2d.max(1)
-    size = _PX_PER_SCALE * np.asarray(scale, dtype=np.float64)[:, None]
+    size = PX_PER_SCALE * np.asarray(scale, dtype=np.float64)[:, None]
     distance = np.linalg.norm((low + high) / 2 - np.asarray(objpos)[:, None], axis=-1) / size
     ratio = (high - low).max(-1) / size
     fits = (distance <= _FARTHEST) & (ratio >= _SIZE_RATIO[0]) & (ratio <= _SIZE_RATIO[1])
@@ -154,8 +156,8 @@ class PCKhCurve(NamedTuple):
     Attributes:
         thresholds: (T,) delta, in units of the head size.
         per_joint: (T, J) %, of the people with the joint annotated; NaN where nobody has.
-        mean: (T,) %, of all annotated joints together, as MPII's own program counts.
-        joint_mean: (T,) %, mean of `per_joint`.
+        mean: (T,) %, of all annotated joints together, as MPII's own program counts; NaN where nobody has any.
+        joint_mean: (T,) %, mean of `per_joint` over the joints that anybody has annotated.
     """
 
     thresholds: np.ndarray
@@ -174,8 +176,8 @@ def pckh_curve(single: SinglePersonErrors, thresholds: Sequence[float] = PCKH_TH
     return PCKhCurve(
         thresholds=deltas,
         per_joint=per_joint,
-        mean=100.0 * correct.sum(1) / max(counts.sum(), 1),
-        joint_mean=per_joint[:, counts > 0].mean(1),
+        mean=100.0 * correct.sum(1) / counts.sum() if counts.any() else np.full(len(deltas), np.nan),
+        joint_mean=per_joint[:, counts > 0].mean(1) if counts.any() else np.full(len(deltas), np.nan),
     )
 
 

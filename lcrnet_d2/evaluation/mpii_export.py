@@ -7,7 +7,8 @@ Both files hold a Matlab structure array `pred` with
 single person (pred_keypoints_mpii.mat): i runs over `RELEASE.annolist(RELEASE.img_train == 0)`, r over its
 annorect as they are; people to be evaluated have 16 points with id 0 to 15, the others none.
 multi-person (pred_keypoints_mpii_multi.mat): i runs over the groups as getMultiPersonGroups.m gives them, r
-over the people predicted there. Pixels are Matlab's: the centre of the first pixel is 1.
+over the people predicted there. `mpii_submission` makes both of predictions. Pixels are those of MPII's own
+annotations, which this package's reader takes for indices from 0: what is learnt from them goes back as it came.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..structures import MPII16, Skeleton
+from ..structures import MPII16, PIXEL_CENTRE, Skeleton
+from ..structures.whole_files import whole_file
 
 __all__ = ["export_multi_person", "export_single_person", "to_mpii16"]
 
@@ -27,7 +29,6 @@ __all__ = ["export_multi_person", "export_single_person", "to_mpii16"]
 # people of MPII's usual validation split: 98.7 % of true head tops are then within half a head size of the one
 # made of their middle of head. The middle itself, half a head away, never is.
 _HEAD_TOP, _UPPER_NECK = 1.68, 0.32
-_MATLAB_PX = 0.5  # continuous 0.5 is the centre of the first pixel, Matlab's 1
 
 
 def to_mpii16(poses_2d: np.ndarray, skeleton: Skeleton) -> np.ndarray:
@@ -47,30 +48,33 @@ def to_mpii16(poses_2d: np.ndarray, skeleton: Skeleton) -> np.ndarray:
 
 
 def export_single_person(path: str | Path, images: Sequence[Sequence[np.ndarray | None]]) -> None:
-    """Writes pred_keypoints_mpii.mat.
+    """Writes pred_keypoints_mpii.mat, whole or not at all.
 
     Args:
         path: the .mat file.
         images: for each test image and each of its annorect (16, 2) continuous px, None for a person who is
             not evaluated; NaN for one not found, which the benchmark counts as wrong.
     """
-    from scipy.io import savemat
-
     pred = [_image([None if pose is None else _points(pose) for pose in people]) for people in images]
-    savemat(path, {"pred": _structs(pred, ("annorect",))})
+    _save(path, pred)
 
 
 def export_multi_person(path: str | Path, groups: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
-    """Writes pred_keypoints_mpii_multi.mat.
+    """Writes pred_keypoints_mpii_multi.mat, whole or not at all.
 
     Args:
         path: the .mat file.
         groups: for each group (N, 16, 2) continuous px and (N,) scores; a joint's score is its person's.
     """
+    pred = [_image([_points(p, float(s)) for p, s in zip(poses, scores, strict=True)]) for poses, scores in groups]
+    _save(path, pred)
+
+
+def _save(path: str | Path, pred: Sequence[Mapping[str, Any]]) -> None:
     from scipy.io import savemat
 
-    pred = [_image([_points(p, float(s)) for p, s in zip(poses, scores, strict=True)]) for poses, scores in groups]
-    savemat(path, {"pred": _structs(pred, ("annorect",))})
+    with whole_file(path) as file:
+        savemat(file, {"pred": _structs(pred, ("annorect",))})
 
 
 def _image(people: Sequence[np.ndarray | None]) -> dict[str, Any]:
@@ -80,8 +84,8 @@ def _image(people: Sequence[np.ndarray | None]) -> dict[str, Any]:
 
 def _points(pose: np.ndarray, score: float | None = None) -> np.ndarray:
     scored: dict[str, Any] = {} if score is None else {"score": score}
-    matlab = (np.asarray(pose, dtype=np.float64) + _MATLAB_PX).tolist()
-    rows = [{"x": x, "y": y, "id": float(number), **scored} for number, (x, y) in enumerate(matlab)]
+    pixels = (np.asarray(pose, dtype=np.float64) - PIXEL_CENTRE).tolist()
+    rows = [{"x": x, "y": y, "id": float(number), **scored} for number, (x, y) in enumerate(pixels)]
     return _structs(rows, ("x", "y", "id", *scored))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..structures import AnchorPoses, Skeleton
 from .mpii import PCKhCurve, RarityCurve, SinglePersonErrors, pckh_curve, rarity_curve, single_person_errors
-from .mpii_groups import groups_of, joint_average_precisions
+from .mpii_groups import Group, groups_of, joint_average_precisions, mean_over_joints, mean_precision_interval
 from .people import ImagePredictions
 from .report import Report, detected_people, markdown_table, mean_with_interval, methods_in
 
@@ -80,14 +80,19 @@ def report_mpii_multi(
             "n_groups": float(num_groups),
             "n_people": float(n_people),
             "n_detected": float(n_detected),
-            **{f"map_{d}": float(np.nanmean(ap)) for d, ap in precisions.items()},
+            **{f"map_{d}": float(mean_over_joints(ap)) for d, ap in precisions.items()},
             **{f"ap_0.5_{joint}": float(ap) for joint, ap in zip(skeleton.joints, precisions[0.5], strict=True)},
         }
-        rows.append([method.upper(), *(f"{np.nanmean(ap):.1f}" for ap in precisions.values())])
+        rows.append([method.upper(), *(_mean_precision(groups, d, ap) for d, ap in precisions.items())])
     header = ["", "mAP@0.5 (%)", "mAP@1 (%)"]
     joint_rows = [[j, *(f"{ap[i]:.1f}" for ap in per_joint.values())] for i, j in enumerate(skeleton.joints)]
     tables = [markdown_table(header, rows), markdown_table(["AP@0.5", *map(str.upper, per_joint)], joint_rows)]
     return Report(metrics, "\n".join(["# MPII multi-person\n", _multi_protocol(skeleton, num_groups), *tables]))
+
+
+def _mean_precision(groups: Sequence[Group], delta: float, precisions: np.ndarray) -> str:
+    low, high = mean_precision_interval(groups, delta)
+    return f"{mean_over_joints(precisions):.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def _at(curve: PCKhCurve, delta: float) -> tuple[float, np.ndarray]:
@@ -109,7 +114,7 @@ def _multi_protocol(skeleton: Skeleton, num_groups: int) -> str:
         f"{num_groups} groups; detections whose centre lies in a group's region. Each prediction goes to the person "
         "with the highest share of joints within the threshold, each person keeps the best prediction, all others "
         "are false positives. AP of each joint over all points of its precision-recall curve (VOC), then the mean "
-        f"over joints. {_joints_in_the_mean(skeleton)}\n"
+        f"over joints [95 % bootstrap interval over groups]. {_joints_in_the_mean(skeleton)}\n"
     )
 
 

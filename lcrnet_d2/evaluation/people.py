@@ -173,7 +173,7 @@ def predictions_from_instances(record: Mapping[str, Any], instances: Instances) 
     Args:
         record: the model's input for the image: image_id, file_name.
         instances: scores, pred_keypoints, pred_poses_3d (PPI), pred_groups, pred_anchors and, per row, the
-            seed of its mode: pred_seed_scores, pred_seed_keypoints and pred_seed_boxes divided by the
+            seed of its group: pred_seed_scores, pred_seed_keypoints and pred_seed_boxes divided by the
             image's width and height, pred_seed_poses_3d. The first row of a group is its NMS pose.
 
     Raises:

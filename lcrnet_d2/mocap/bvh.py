@@ -7,6 +7,7 @@ Shapes: F frames, B nodes, J joints of BODY13.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -161,8 +162,8 @@ def _check_tree(nodes: list[_Node], open_nodes: list[int], source: str, line: in
     for node in nodes:
         if node.offset is None or len(node.offset) != 3:
             raise BrokenTakeError(source, node.line, f"joint {node.name!r} has no OFFSET of three values")
-    turning = [node.name for node in nodes if node.channels]
-    twice = sorted({name for name in turning if turning.count(name) > 1})
+    names = Counter(node.name for node in nodes)
+    twice = sorted({node.name for node in nodes if node.channels and names[node.name] > 1})
     if twice:
         raise BrokenTakeError(source, line, f"joints named twice: {twice}")
 

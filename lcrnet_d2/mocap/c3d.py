@@ -24,6 +24,8 @@ MARKERS: tuple[str, ...] = (
     *(side + name for side in "LR" for name in ("SHO", "ELB", "WRA", "WRB", "KNE", "ANK", "HEE", "TOE", "MT5")),
 )
 
+#: Byte of the processor -> byte with the sign of the header's scale: Intel, DEC (its words are swapped), MIPS.
+_SIGN_BYTE = {84: 15, 85: 13, 86: 12}
 _METRES = {"m": 1.0, "dm": 0.1, "cm": 0.01, "mm": 0.001}
 _BLOCK = 512
 _MAX_BYTES = 512 * 2**20
@@ -140,12 +142,13 @@ def _check_size(data: bytes, source: str) -> None:
     if len(data) < 2 * _BLOCK or data[1] != 0x50:
         raise BrokenTakeError(source, None, "not a C3D file")
     parameters = (data[0] - 1) * _BLOCK
-    if not 0 <= parameters <= len(data) - 4 or data[parameters + 3] not in (84, 85, 86):
+    if not 0 <= parameters <= len(data) - 4 or data[parameters + 3] not in _SIGN_BYTE:
         raise BrokenTakeError(source, None, "not a C3D file: no parameters where its header says")
-    order = ">" if data[parameters + 3] == 86 else "<"
+    processor = data[parameters + 3]
+    order = ">" if processor == 86 else "<"
     points, analog, first, last, _ = struct.unpack_from(order + "5H", data, 2)
     start = struct.unpack_from(order + "H", data, 16)[0]
-    as_floats = bool(data[15 if order == "<" else 12] & 0x80)  # a negative scale says: floats, not integers
+    as_floats = bool(data[_SIGN_BYTE[processor]] & 0x80)  # a negative scale says: floats, not integers
     frame_bytes = (points * 4 + analog) * (4 if as_floats else 2)
     claimed = (start - 1) * _BLOCK + frame_bytes * (last - first + 1)
     if last < first or points == 0:

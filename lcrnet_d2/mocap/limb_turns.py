@@ -1,8 +1,7 @@
 """How each limb of an ASF/AMC take is turned in space, in a form that any body can be posed with.
 
-Skeletons differ in their rest poses (CMU's thighs are spread by 20 degrees). Here every turn starts from one
-canonical pose instead: upright, facing +z, y up, left hand at +x, arms straight out, legs straight down, feet
-forward. Shapes: F frames, T turning parts, J joints of BODY13.
+Skeletons differ in their rest poses (CMU's thighs are spread by 20 degrees). Here every turn starts from the
+canonical pose of structures/limb_parts.py instead. Shapes: F frames, T turning parts, J joints of BODY13.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..structures.limb_parts import PARTS, turn_between
 from .asf import AsfSkeleton, parse_asf
 from .asf_amc import DEFAULT_FPS, parse_amc_rotations
 from .kinematics import NodeTree
@@ -20,15 +20,11 @@ from .rigs import find_rig
 from .take import BrokenTakeError, body_take, to_camera_axes
 from .takes import TakeFile, find_takes, subject_of
 
-__all__ = ["CANONICAL_DIRECTIONS", "PARTS", "TurnTake", "read_turns", "turn_between"]
+__all__ = ["CANONICAL_DIRECTIONS", "TurnTake", "read_turns"]
 
-_SPINE = ("root", "lowerback", "upperback", "thorax", "lowerneck", "upperneck", "head")
 _LIMBS = {"femur": "tibia", "tibia": "foot", "foot": "toes", "humerus": "radius", "radius": "wrist", "wrist": "hand"}
 
 _ABOVE = {"tibia": "femur", "foot": "tibia", "radius": "humerus", "wrist": "radius"}
-
-#: The turning parts, by ASF's names of bones.
-PARTS: tuple[str, ...] = (*_SPINE, *(f"{side}{part}" for side in "lr" for part in ("clavicle", *_LIMBS)))
 
 
 def _canonical_directions() -> dict[str, np.ndarray]:
@@ -65,16 +61,6 @@ class TurnTake:
     lift: np.ndarray
     subject: str
     source: str
-
-
-def turn_between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """(3, 3) the smallest rotation that takes direction `start` (3,) to `end`; opposite ones turn about z."""
-    start, end = start / np.linalg.norm(start), end / np.linalg.norm(end)
-    axis, cosine = np.cross(start, end), float(start @ end)
-    if cosine < -1 + 1e-9:
-        return np.diag([-1.0, -1.0, 1.0])
-    cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
-    return np.eye(3) + cross + cross @ cross / (1 + cosine)
 
 
 def read_turns(roots: Sequence[str | Path], fps: float) -> Iterator[TurnTake | BrokenTakeError]:

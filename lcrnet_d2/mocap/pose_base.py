@@ -15,11 +15,12 @@ from torch import Tensor
 
 from ..structures import BODY13, centre_poses, pose_distance
 from ..structures.bounded_files import read_npz
+from ..structures.pose_geometry import without_heading
 from ..structures.whole_files import save_npz
 from .take import Take
 from .takes import subject_of
 
-__all__ = ["PoseBase", "distinct_poses", "without_heading"]
+__all__ = ["PoseBase", "distinct_poses"]
 
 _FORMAT_VERSION = 1
 _MAX_BYTES = 16 * 2**30
@@ -130,16 +131,6 @@ class PoseBase:
             raise ValueError(f"{path} is not a file of MoCap poses: {error}") from error
 
 
-def without_heading(poses_3d: Tensor) -> Tensor:
-    """(N, J, 3) body-centred poses turned about the vertical (y), left shoulders and hips to +x of the right ones."""
-    right, left = BODY13.indices(["right_shoulder", "right_hip"]), BODY13.indices(["left_shoulder", "left_hip"])
-    across = (poses_3d[:, left] - poses_3d[:, right]).sum(1)
-    length = torch.linalg.vector_norm(across[:, [0, 2]], dim=-1).clamp(min=1e-9)
-    cos, sin = (across[:, 0] / length)[:, None], (across[:, 2] / length)[:, None]
-    x, y, z = poses_3d.unbind(-1)
-    return torch.stack([cos * x + sin * z, y, cos * z - sin * x], -1)
-
-
 def distinct_poses(
     poses_3d: Tensor, min_distance: float, on_progress: Callable[[int], object] = lambda count: None
 ) -> Tensor:
@@ -157,7 +148,7 @@ def distinct_poses(
     """
     if min_distance <= 0:
         return torch.arange(len(poses_3d))
-    poses = without_heading(poses_3d)
+    poses = without_heading(poses_3d, BODY13)
     kept = poses.new_empty(poses.shape)
     indices: list[int] = []
     for start in range(0, len(poses), _BLOCK):

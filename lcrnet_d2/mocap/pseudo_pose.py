@@ -240,7 +240,7 @@ class PseudoPoseSearch:
         c = torch.where(index < len(self.views), c, -1.0)
         c, index = torch.cat([c, best[:, None]], 1), torch.cat([index, view[:, None]], 1)
         largest = c.amax(1, keepdim=True)
-        equal = (c >= largest - _TIE) & (index >= 0)
+        equal = (c >= largest - _TIE) & (c > 0) & (index >= 0)
         lowest = torch.where(equal, index, torch.iinfo(torch.long).max).amin(1)
         return largest[:, 0], torch.where(equal.any(1), lowest, -1)
 

@@ -89,8 +89,10 @@ def body_take(poses_3d: np.ndarray, frames: np.ndarray, fps: float, source: str)
     Data shifted by a byte, a wrong unit or a damaged skeleton give a cloud of points elsewhere.
 
     Raises:
-        BrokenTakeError: no frames, or no body.
+        BrokenTakeError: no frames, no body, or a rate that is not above 0 and finite.
     """
+    if not 0 < fps < np.inf:
+        raise BrokenTakeError(source, None, f"{fps} frames per second")
     if len(poses_3d) == 0 or not np.isfinite(poses_3d).all() or np.abs(poses_3d).max() > _MAX_PLACE:
         raise BrokenTakeError(source, None, f"{len(poses_3d)} frames; all joints must lie within {_MAX_PLACE:g} m")
     for side in ("left", "right"):

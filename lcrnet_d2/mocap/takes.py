@@ -116,7 +116,7 @@ def read_takes(
 
 def subject_of(source: str) -> str:
     """Who was recorded: CMU_02 for .../02_01.amc, HDM05_bd for .../HDM_bd_squat.amc, else the file's own name."""
-    stem = PurePosixPath(source.replace("\\", "/")).stem
+    stem = PurePosixPath(re.split(r"[/\\:]", source)[-1]).stem  # the colon ends the archive's name
     if match := re.fullmatch(r"(\d{2,3})_\d{2,3}", stem):
         return f"CMU_{match[1]}"
     if match := re.match(r"HDM_([a-z]{2})_", stem):
@@ -164,17 +164,21 @@ _Members = Callable[[tuple[str, ...]], Iterator[tuple[str, bytes] | BrokenTakeEr
 def _paired(members: _Members) -> Iterator[TakeFile | BrokenTakeError]:
     """Two passes, as an ASF may be stored after its AMCs: skeletons first, then motions."""
     skeletons: dict[str, bytes] = {}
+    broken: dict[str, BrokenTakeError] = {}
     for member in members((".asf",)):
         if isinstance(member, BrokenTakeError):
-            break  # the second pass meets the same damage, and reports it
-        skeletons[member[0]] = member[1]
+            broken[member.source] = member
+        else:
+            skeletons[member[0]] = member[1]
     for member in members(_MOTION):
         if isinstance(member, BrokenTakeError):
+            broken.pop(member.source, None)  # the same damage of an archive, met again
             yield member
             continue
         source, data = member
         own = _skeleton_of(source, list(skeletons)) if source.lower().endswith(".amc") else None
         yield TakeFile(source, data, (own, skeletons[own]) if own is not None else None)
+    yield from broken.values()
 
 
 def _skeleton_of(amc: str, skeletons: list[str]) -> str | None:
@@ -198,10 +202,16 @@ def _files_under(root: Path) -> list[Path]:
 def _loose_members(paths: list[Path], suffixes: tuple[str, ...]) -> Iterator[tuple[str, bytes] | BrokenTakeError]:
     for path in paths:
         if path.suffix.lower() in suffixes:
-            if path.stat().st_size > _MAX_MEMBER_BYTES:
-                yield BrokenTakeError(str(path), None, f"larger than {_MAX_MEMBER_BYTES} bytes")
-            else:
-                yield path.as_posix(), path.read_bytes()
+            yield _loose_member(path)
+
+
+def _loose_member(path: Path) -> tuple[str, bytes] | BrokenTakeError:
+    try:
+        if path.stat().st_size > _MAX_MEMBER_BYTES:
+            return BrokenTakeError(str(path), None, f"larger than {_MAX_MEMBER_BYTES} bytes")
+        return path.as_posix(), path.read_bytes()
+    except OSError as error:
+        return BrokenTakeError(str(path), None, f"cannot be read: {error.strerror}")
 
 
 def _archive_members(path: Path, suffixes: tuple[str, ...]) -> Iterator[tuple[str, bytes] | BrokenTakeError]:

@@ -12,9 +12,8 @@ from .virtual_views import ViewBase
 
 __all__ = ["BLOCK", "MIN_EXTENT", "ROWS", "ExtentBuffers", "projections", "runs"]
 
-#: Views and
+#: Views of one product with up to `ROWS` queries: 2 MB, which stay in a core's cache until the maximum is taken.
 BLOCK = 4096
-#: queries of one product: 2 MB, which stay in a core's cache until the maximum is taken.
 ROWS = 128
 #: Metres: a view whose annotated joints all but coincide is as one this large.
 MIN_EXTENT = 1e-3

@@ -18,9 +18,14 @@ from ..structures import AnchorPoses, Skeleton
 from .figure5 import draw_figure_5, pair_found_people, pair_top_scored
 from .figure6 import draw_figure_6
 
-__all__ = ["draw_own_figure"]
+__all__ = ["draw_own_figure", "has_figure"]
 
 _OF_PEOPLE = ("pck_3d", "mpi_inf_3dhp", "camera_space")
+
+
+def has_figure(protocol: str) -> bool:
+    """Whether Figure 5 or 6 can be drawn of a protocol."""
+    return protocol == "mpii_single" or protocol in _OF_PEOPLE or protocol.startswith("human36m")
 
 
 def draw_own_figure(
@@ -46,6 +51,8 @@ def draw_own_figure(
     Raises:
         ValueError: a protocol without such a figure, or predictions of NMS or PPI only for Figure 5.
     """
+    if not has_figure(protocol):
+        raise ValueError(f"no figure goes with the protocol {protocol!r}; Figure 5 is of 3D, Figure 6 of mpii_single")
     if protocol == "mpii_single":
         curves, rarity = {}, {}
         for method in methods_in(predictions):
@@ -59,12 +66,10 @@ def draw_own_figure(
     if protocol in _OF_PEOPLE:
         thresholds = {"nms": score_threshold, "ppi": score_threshold}
         paired = pair_found_people(records, predictions, skeleton, thresholds, min_joints_seen)
-    elif protocol.startswith("human36m"):
+    else:
         rows = _human36m_images(protocol, records)
         records = [records[row] for row in rows]
         paired = pair_top_scored(records, [predictions[row] for row in rows], skeleton)
-    else:
-        raise ValueError(f"no figure goes with the protocol {protocol!r}; Figure 5 is of 3D, Figure 6 of mpii_single")
     draw_figure_5(paired, records, skeleton, folder / "figure_5.png")
     return folder / "figure_5.png"
 

@@ -1,7 +1,7 @@
 """The tables and figures on Human3.6M and MPII, where `prepare_human36m.py` and `prepare_mpii.py` have put them.
 
 A run is a config of configs/H36M or configs/MPII. Weights in its OUTPUT_DIR, from tools/train_net.py or from here,
-are used; predictions saved beside them too.
+are used, and predictions saved beside them if they are newer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..engine import LCRNetTrainer
 from ..evaluation import ImagePredictions, ProtocolEvaluator, build_judge, read_saved_predictions
 from ..evaluation.report import Report, in_order_of
 from ..structures import SKELETONS, AnchorPoses, Skeleton
-from .training import is_trained, load_model, register_data, train_config
+from .training import is_trained, load_model, register_data, train_config, weights_file
 
 __all__ = ["PAPER", "PaperResult", "PaperRun", "PaperRuns", "is_on_disk"]
 
@@ -138,7 +138,8 @@ class PaperRuns:
         anchor_file = Path(cfg.MODEL.LCRNET.ANCHOR_POSES)
         anchors = AnchorPoses.load(anchor_file) if anchor_file.is_file() else None
         judge = build_judge(run.protocol, skeleton, anchors=anchors)
-        if not file.is_file():
+        # A training that was stopped at its last evaluation leaves final weights and an earlier model's predictions.
+        if not file.is_file() or file.stat().st_mtime < weights_file(cfg).stat().st_mtime:
             evaluator = ProtocolEvaluator(name, skeleton, judge, output_dir=file.parent)
             inference_on_dataset(load_model(cfg), LCRNetTrainer.build_test_loader(cfg, name), evaluator)
         records = DatasetCatalog.get(name)

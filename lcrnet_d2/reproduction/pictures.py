@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..structures.whole_files import whole_file
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -24,11 +26,13 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """A PNG of 256 colours: a third of the size, so that pictures can be committed and put into a page."""
+    """Writes, whole or not at all, a PNG of 256 colours: a third of the size, to be committed and put into a page."""
     from PIL import Image
 
     canvas = figure.canvas
     canvas.draw()
     pixels = np.asarray(canvas.buffer_rgba())[..., :3]  # pyright: ignore[reportAttributeAccessIssue]  Agg's
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.ascontiguousarray(pixels)).quantize(256).save(path, optimize=True)
+    image = Image.fromarray(np.ascontiguousarray(pixels)).quantize(256)
+    with whole_file(path) as file:
+        image.save(file, format="PNG", optimize=True)

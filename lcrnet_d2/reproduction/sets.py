@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
@@ -15,6 +14,7 @@ from ..data import read_image
 from ..data.datasets.pose_json import load_pose_json, write_pose_json
 from ..data.synthetic import SyntheticSet, register_synthetic_sets
 from ..structures import BODY13, Skeleton, pose_metadata
+from ..visualization import write_picture
 
 __all__ = ["TEST_SET", "TRUNCATED_SET", "cut_off", "register_sets"]
 
@@ -40,8 +40,8 @@ def _truncated(folder: Path) -> list[dict[str, Any]]:
         records = []
         for record in DatasetCatalog.get(TEST_SET):
             name = f"images/{Path(record['file_name']).stem}.png"  # without another loss by compression
-            image, cut = cut_off(read_image(record["file_name"], "BGR"), record, BODY13)
-            cv2.imwrite(str(folder / name), image)
+            image, cut = cut_off(read_image(record["file_name"], "RGB"), record, BODY13)
+            write_picture(folder / name, image)
             records.append(cut | {"file_name": name})
         write_pose_json(file, records, BODY13)
     return load_pose_json(file, folder, BODY13)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..evaluation import ImageTruth
+from ..evaluation.mpii import PX_PER_SCALE
 from ..structures import Skeleton
 from .people_errors import people_to_find
 
@@ -15,7 +16,6 @@ __all__ = ["by_facing", "by_joints_inside", "with_mpii_marks"]
 
 #: m; MPII's head size is 0.6 times the diagonal of a head box, here of one of 20 x 27 cm.
 _HEAD_M = 0.2
-_PX_PER_SCALE = 200.0
 
 
 def by_facing(truths: Sequence[ImageTruth], skeleton: Skeleton) -> dict[str, np.ndarray]:
@@ -63,6 +63,6 @@ def _marked(annotation: Mapping[str, Any], camera: Mapping[str, float]) -> dict[
     return {
         **annotation,
         "objpos": ((low + high) / 2).tolist(),
-        "scale": float((high - low).max()) / _PX_PER_SCALE,
+        "scale": float((high - low).max()) / PX_PER_SCALE,
         "head_size": _HEAD_M * camera["fx"] / depth,
     }

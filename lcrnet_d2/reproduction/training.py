@@ -34,6 +34,7 @@ __all__ = [
     "load_model",
     "register_data",
     "train_config",
+    "weights_file",
 ]
 
 _WEIGHTS = "model_final.pth"
@@ -74,7 +75,12 @@ def _take_share(cfg: CfgNode, share: float) -> None:
 
 def is_trained(cfg: CfgNode) -> bool:
     """Its final weights are there."""
-    return (Path(cfg.OUTPUT_DIR) / _WEIGHTS).is_file()
+    return weights_file(cfg).is_file()
+
+
+def weights_file(cfg: CfgNode) -> Path:
+    """Where its final weights are, or will be."""
+    return Path(cfg.OUTPUT_DIR) / _WEIGHTS
 
 
 def ensure_trained(experiment: Experiment, root: Path, opts: list[str], processes: int = 1) -> CfgNode:
@@ -101,7 +107,7 @@ def load_model(cfg: CfgNode) -> nn.Module:
     """The experiment's trained model, for inference."""
     register_data(cfg)
     model = LCRNetTrainer.build_model(cfg).eval()
-    LCRNetCheckpointer(model).load(str(Path(cfg.OUTPUT_DIR) / _WEIGHTS))
+    LCRNetCheckpointer(model).load(str(weights_file(cfg)))
     return model
 
 

@@ -92,7 +92,7 @@ class AnchorPoses:
         Returns:
             (N,) class; upper-body rows get K + k.
         """
-        classes = pose_distance(poses_3d, self.poses_3d[: self.num_full_body]).argmin(1)
+        classes = pose_distance(poses_3d, self.poses_3d[: self.num_full_body].to(poses_3d)).argmin(1)
         if upper_body is None:
             return classes
         if bool(upper_body.any()) and not self.has_upper_body:

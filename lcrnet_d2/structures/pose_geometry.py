@@ -20,6 +20,7 @@ __all__ = [
     "mirror_poses_3d",
     "pose_distance",
     "to_box_units",
+    "without_heading",
 ]
 
 #: "a fixed additional margin of 10 %" (Sec. 3.1), of the box's size, on each side.
@@ -39,6 +40,17 @@ def centre_poses(poses_3d: Tensor, skeleton: Skeleton) -> Tensor:
 def mirror_poses_3d(poses_3d: Tensor, skeleton: Skeleton) -> Tensor:
     """(..., J, 3) poses seen in a mirror: x negated, left and right joints swapped."""
     return poses_3d[..., skeleton.flip_indices, :] * poses_3d.new_tensor([-1.0, 1.0, 1.0])
+
+
+def without_heading(poses_3d: Tensor, skeleton: Skeleton) -> Tensor:
+    """(N, J, 3) body-centred poses turned about the vertical (y), left shoulders and hips to +x of the right ones."""
+    sides = (skeleton.indices([f"{side}_shoulder", f"{side}_hip"]) for side in ("right", "left"))
+    right, left = (poses_3d[:, joints].sum(1) for joints in sides)
+    across = left - right
+    length = torch.linalg.vector_norm(across[:, [0, 2]], dim=-1).clamp(min=1e-9)
+    cos, sin = (across[:, 0] / length)[:, None], (across[:, 2] / length)[:, None]
+    x, y, z = poses_3d.unbind(-1)
+    return torch.stack([cos * x + sin * z, y, cos * z - sin * x], -1)
 
 
 def joint_box(poses_2d: Tensor) -> Tensor:

@@ -129,7 +129,8 @@ class Skeleton:
         Args:
             source: skeleton of `poses`, J' joints.
             poses: (..., J', d) coordinates of any kind.
-            visibility: (..., J') v of each joint, 0 = not annotated; all 2 if None.
+            visibility: (..., J') v of each joint, 0 = not annotated, whatever its coordinates hold (NaN too); all 2
+                if None.
 
         Returns:
             (..., J, d) poses, 0 where nothing is annotated, and (..., J) visibility. A joint made of
@@ -145,8 +146,8 @@ class Skeleton:
             v = visibility[..., columns]
             annotated = v > 0
             known = annotated.any(-1) if names == _FACE else annotated.all(-1)
-            weight = annotated.to(poses.dtype)[..., None]
-            mean = (poses[..., columns, :] * weight).sum(-2) / weight.sum(-2).clamp(min=1)
+            used = torch.where(annotated[..., None], poses[..., columns, :], 0)  # 0 * NaN would be NaN
+            mean = used.sum(-2) / annotated.sum(-1, keepdim=True).clamp(min=1)
             out[..., self.index(joint), :] = torch.where(known[..., None], mean, torch.zeros_like(mean))
             lowest = torch.where(annotated, v, torch.full_like(v, 2)).amin(-1)
             out_visibility[..., self.index(joint)] = torch.where(known, lowest, torch.zeros_like(lowest))

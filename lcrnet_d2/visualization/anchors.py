@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from ..structures import AnchorPoses, Skeleton, bone_colour
 from .canvas import disc, line, write
+from .picture_file import write_picture
 
 __all__ = ["anchor_sheet", "draw_anchor_poses"]
 
@@ -63,5 +63,4 @@ def _draw_cell(part: np.ndarray, pose_2d: np.ndarray, pose_3d: np.ndarray, skele
 
 def draw_anchor_poses(anchors: AnchorPoses, path: str | Path) -> None:
     """Writes `anchor_sheet`; OSError if the file cannot be written."""
-    if not cv2.imwrite(str(path), anchor_sheet(anchors)[..., ::-1]):
-        raise OSError(f"could not write the picture {path}")
+    write_picture(path, anchor_sheet(anchors))

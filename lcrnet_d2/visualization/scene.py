@@ -5,6 +5,7 @@ Shapes: N people, J joints. Metres, camera axes (x right, y down, z away), the c
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import cos, radians, sin
 
@@ -12,13 +13,13 @@ import cv2
 import numpy as np
 
 from ..detected_people import DetectedPeople
-from ..placement import OrthographicCamera, PinholeCamera
+from ..placement import OrthographicCamera
 from ..structures import Skeleton, bone_colour, person_colour
 from .canvas import blend, disc, line, text_size, write
 from .certainty import is_inferred, person_numbers
 from .overlay import draw_joint
 
-__all__ = ["FROM_CAMERA", "FROM_SIDE", "Scene", "View", "draw_view", "scene_of"]
+__all__ = ["FROM_CAMERA", "FROM_SIDE", "Scene", "View", "common_bounds", "draw_view", "scene_of"]
 
 _PAPER, _GROUND, _GRID, _SHADOW, _WORDS = (
     (250, 250, 250),
@@ -29,6 +30,7 @@ _PAPER, _GROUND, _GRID, _SHADOW, _WORDS = (
 )
 _SPREAD_OPACITY = 0.28
 _AROUND = 0.25  # m of ground around the people
+_LEFT_OUT = 0.02  # of a video's frames, on each side of the block they share
 
 
 @dataclass(frozen=True)
@@ -124,14 +126,26 @@ class _Projection:
 
 def scene_of(people: DetectedPeople) -> Scene:
     """The scene of the people who have a place; placed before the default camera if they have none yet."""
-    if people.translations is None:
-        people = people.placed(PinholeCamera.from_fov(people.image_size))
-    assert people.translations is not None
-    has_place = np.flatnonzero(np.isfinite(people.translations).all(1))
+    people = people.placed_by_default()
+    has_place = np.flatnonzero(np.isfinite(people.in_camera()).any((1, 2)))
     standing = people[has_place]
     has_depth = not isinstance(people.camera, OrthographicCamera)
     numbers = [person_numbers(people)[i] for i in has_place]
     return Scene(people.skeleton, standing.in_camera(), is_inferred(standing), standing.spreads_3d, numbers, has_depth)
+
+
+def common_bounds(scenes: Iterable[Scene]) -> np.ndarray | None:
+    """(2, 3) m: one block for all frames of a video, so that its view stands still; None where nobody is in them.
+
+    Who is beyond it in no more than a fiftieth of the frames, mostly a false detection tens of metres away that would
+    make dots of everybody else, may leave the picture.
+    """
+    blocks = [scene.bounds() for scene in scenes if np.isfinite(scene.joints).all(-1).any()]
+    if not blocks:
+        return None
+    low, high = np.stack(blocks, 1)
+    least = np.quantile(low, _LEFT_OUT, axis=0, method="lower")
+    return np.stack([least, np.quantile(high, 1 - _LEFT_OUT, axis=0, method="higher")])
 
 
 def draw_view(scene: Scene, view: View, size: tuple[int, int], bounds: np.ndarray | None = None) -> np.ndarray:
@@ -207,7 +221,8 @@ def _people(picture: np.ndarray, projection: _Projection, scene: Scene, width: i
     bones = list(zip(scene.skeleton.bone_indices, scene.skeleton.bones, strict=True))
     parts = [(per_metre[i, [a, b]].mean(), i, (a, b), bone) for i in range(len(points)) for (a, b), bone in bones]
     parts += [(nearness + 1e-6, i, (j, j), None) for i in range(len(points)) for j, nearness in enumerate(per_metre[i])]
-    for _, i, (a, b), bone in sorted(parts, key=lambda part: part[0]):
+    known_parts = (part for part in parts if np.isfinite(part[0]))  # NaN would scramble the order of all
+    for _, i, (a, b), bone in sorted(known_parts, key=lambda part: part[0]):
         if bone is None:
             colour = person_colour(scene.numbers[i])
             draw_joint(picture, points[i, a], colour, width, hollow=bool(scene.inferred[i, a]))

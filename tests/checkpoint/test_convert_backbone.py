@@ -25,8 +25,19 @@ def test_resnet_file_for_an_fpn_and_the_config_it_needs(tmp_path: Path, capsys: 
 
 def test_vgg16_with_fpn_is_refused(tmp_path: Path) -> None:
     torch.save({}, tmp_path / "in.pth")
-    with pytest.raises(ValueError, match="leave out --fpn"):
+    with pytest.raises(SystemExit, match="leave out --fpn"):
         convert("vgg16", tmp_path / "in.pth", tmp_path / "out.pth", "--fpn")
+
+
+def test_bad_input_is_named_and_a_missing_folder_made(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"none\.pth"):
+        convert("resnet", tmp_path / "none.pth", tmp_path / "out.pth")
+    torch.save([1], tmp_path / "list.pth")
+    with pytest.raises(SystemExit, match=r"list\.pth holds a list, expected a state dict"):
+        convert("resnet", tmp_path / "list.pth", tmp_path / "out.pth")
+    torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "in.pth")
+    convert("resnet", tmp_path / "in.pth", tmp_path / "weights" / "out.pth")
+    assert (tmp_path / "weights" / "out.pth").is_file()
 
 
 def test_help_has_an_example_of_each_network(capsys: pytest.CaptureFixture[str]) -> None:

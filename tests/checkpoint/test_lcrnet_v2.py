@@ -159,7 +159,7 @@ def change(content: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
 
 def test_files_that_do_not_fit_are_refused() -> None:
     content = lcrnet_v2_file(True)
-    with pytest.raises(ValueError, match=r"unknown \['Mask_Head.conv.weight'\]"):
+    with pytest.raises(ValueError, match=r"unexpected keys \['Mask_Head.conv.weight'\]"):
         convert_lcrnet_v2(change(content, "Mask_Head.conv.weight", torch.zeros(1)))
     with pytest.raises(ValueError, match=r"need 7 scores and 455 regressions; Pose_Outs has 6 and 455"):
         convert_lcrnet_v2(change(content, "Pose_Outs.cls_score.weight", torch.zeros(6, 20)))

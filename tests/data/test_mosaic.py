@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from detectron2.structures import Boxes, Instances
 
@@ -62,6 +63,16 @@ def test_partners_come_as_often_as_their_weights_say() -> None:
     counts = np.bincount(drawn, minlength=3)
     assert counts[1] == 0
     assert abs(counts[2] / counts.sum() - 0.75) < 0.05  # 1,500 draws: standard deviation 0.011
+
+
+def test_the_largest_draw_gives_the_last_partner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The running sum of these weights ends 1e-16 below their sum: a draw between the two had no partner."""
+    weights = np.random.default_rng(4).random(9).tolist()
+    assert np.cumsum(weights)[-1] < np.sum(weights)
+    mosaic = Mosaic(alone, lambda d: tile(d["number"]), [{"number": n} for n in range(9)], weights, 1.0)
+    monkeypatch.setattr(np.random, "uniform", lambda size=None: np.full(size or 1, np.nextafter(1, 0)))
+    monkeypatch.setattr(mosaic, "probability", 2.0)
+    assert mosaic({"number": 1})["image"][0, -1, -1] == 8
 
 
 def test_no_mosaic_without_probability_or_with_an_unreadable_tile() -> None:

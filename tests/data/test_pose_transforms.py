@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 from detectron2.data import transforms as T
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests_support import random_poses, seen_at
 
 from lcrnet_d2.data.pose_transforms import transform_poses, transformation_3d
@@ -102,3 +104,64 @@ def test_nobody() -> None:
         torch.zeros(0, 13, 3), torch.zeros(0, 13, 3), T.TransformList([T.HFlipTransform(WIDTH)]), BODY13
     )
     assert keypoints.shape == (0, 13, 3) and poses.shape == (0, 13, 3)
+
+
+@st.composite
+def augmentations(draw: st.DrawFn) -> list[T.Transform]:
+    """Up to five transforms of an image of WIDTH x HEIGHT, each of the size the former leaves."""
+    height, width, out = HEIGHT, WIDTH, []
+    for kind in draw(st.lists(st.sampled_from(["flip", "turn", "turn and fit", "resize", "crop", "pad"]), max_size=5)):
+        if kind == "flip":
+            out.append(T.HFlipTransform(width))
+        elif kind == "resize":
+            times = draw(st.sampled_from([2, 3]))
+            out.append(T.ResizeTransform(height, width, times * height, times * width))
+            height, width = times * height, times * width
+        elif kind == "crop":
+            out.append(T.CropTransform(7, 3, width - 10, height - 5, width, height))
+            height, width = height - 5, width - 10
+        elif kind == "pad":
+            out.append(T.PadTransform(4, 5, 6, 7, width, height))
+            height, width = height + 12, width + 10
+        else:
+            angle = draw(st.floats(-360, 360))
+            out.append(T.RotationTransform(height, width, angle, expand=kind == "turn and fit"))
+            height, width = (out[-1].bound_h, out[-1].bound_w) if kind == "turn and fit" else (height, width)
+    return out
+
+
+@settings(max_examples=60, deadline=None)
+@given(transforms=augmentations(), seed=st.integers(0, 1000))
+def test_any_augmentations_leave_2d_and_3d_two_views_of_one_person(transforms: list[T.Transform], seed: int) -> None:
+    matrix = transformation_3d(T.TransformList(transforms))
+    torch.testing.assert_close(matrix @ matrix.T, torch.eye(3), atol=1e-5, rtol=0)
+    flips = sum(isinstance(t, T.HFlipTransform) for t in transforms)
+    assert torch.det(matrix).item() == pytest.approx((-1) ** flips, abs=1e-5)
+
+    poses = random_poses(2, seed)
+    before = with_v(seen_at(poses, 70, 40, 30))
+    keypoints, poses_3d = transform_poses(before, poses, T.TransformList(transforms), BODY13)
+    one_by_one = before, poses
+    for transform in transforms:
+        one_by_one = transform_poses(*one_by_one, T.TransformList([transform]), BODY13)
+    torch.testing.assert_close(keypoints, one_by_one[0], atol=1e-2, rtol=1e-4)
+    torch.testing.assert_close(poses_3d, one_by_one[1], atol=1e-5, rtol=0)
+
+    scale = 30 * np.prod([t.new_w / t.w for t in transforms if isinstance(t, T.ResizeTransform)])
+    flat = keypoints[..., :2] - keypoints[:, :1, :2]
+    torch.testing.assert_close(flat, float(scale) * (poses_3d - poses_3d[:, :1])[..., :2], atol=2e-2, rtol=1e-3)
+
+
+def test_a_number_that_is_none_stays_with_its_joint_and_v_goes_with_it() -> None:
+    poses = random_poses(2, seed=0).double()
+    keypoints = with_v(seen_at(poses, 70, 40, 30)).double()
+    wrist, other = BODY13.index("right_wrist"), BODY13.index("left_wrist")
+    keypoints[0, wrist] = torch.tensor([torch.nan, torch.inf, 0.0])
+    poses[0, wrist] = torch.nan
+    turn = T.RotationTransform(HEIGHT, WIDTH, 20)
+    moved, turned = transform_poses(keypoints, poses, T.TransformList([T.HFlipTransform(WIDTH), turn]), BODY13)
+    broken = torch.zeros(2, 13, dtype=torch.bool)
+    broken[0, other] = True
+    assert torch.equal(torch.isfinite(moved).all(-1), ~broken) and torch.equal(torch.isfinite(turned).all(-1), ~broken)
+    assert torch.equal(moved[..., 2] == 0, broken)
+    assert moved.dtype == turned.dtype == torch.float64

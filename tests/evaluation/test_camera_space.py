@@ -66,6 +66,20 @@ def test_report_of_found_and_missed_people(drawn):
         report_camera_space([drawn.record([drawn.person()])], [detected], BODY13, place)
 
 
+def test_one_who_cannot_be_placed_does_not_spoil_the_mean_of_the_others(drawn):
+    people = [drawn.person((100, 100), root_position=[-1.0, 0, 4]), drawn.person((300, 100), root_position=[1.0, 0, 4])]
+    found = predicted(1, [drawn.pose_2d((100, 100)), drawn.pose_2d((300, 100))], [drawn.standing()] * 2)
+
+    def place(poses_2d, poses_3d, camera):
+        return np.array([[-1.0, 0, 4.05], [np.nan] * 3])
+
+    report = report_camera_space([drawn.record(people, camera=CAMERA)], [found], BODY13, place)
+    metrics = report.metrics["camera_space_nms"]
+    assert (metrics["n_placed"], metrics["n_found"]) == (1, 2) and "| 1 / 2 / 2 |" in report.markdown
+    assert metrics["mrpe_mm"] == pytest.approx(50) and metrics["mrpe_x_mm"] == pytest.approx(0)
+    assert metrics["pck_abs_150mm"] == 50
+
+
 def test_pck_counts_the_missed_and_says_how_many(drawn):
     record = drawn.record([drawn.person((100, 100)), drawn.person((300, 100))])
     detected = predicted(1, [drawn.pose_2d((100, 100))], [drawn.standing() + 2])

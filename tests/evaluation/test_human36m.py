@@ -120,6 +120,13 @@ def test_the_report_prints_protocols_serials_coverage_and_the_paper():
     for text in ("Align. P3 (58860488)", "Align. P3 (60457274)", "87.7", "root: body centre", "(14 / 15)", "13 joints"):
         assert text in report.markdown
     assert "9.0 [9.0, 9.0] (14 / 15)" in report.markdown
+    # Table 3 of P2 and PPI: nobody is found in the first action, which is none of the six
+    rows = {
+        line.split(" (")[0]: line for line in report.markdown.split("## P2")[1].split("## P3")[0].splitlines()[::-1]
+    }
+    assert rows["| mean over 15 actions | nan | nan | 93.3 | 93.3 | 87.7 |"]
+    assert rows["| mean over 6 actions"].endswith("| 9.0 | 9.0 | 100.0 | 100.0 | 83.0 |")
+    assert report.metrics["human36m_p2_ppi"]["coverage_of_6_actions"] == 100
 
 
 def test_saved_trials_unknown_are_fine_but_for_p3():

@@ -163,3 +163,80 @@ def test_a_hundred_thousand_poses_in_seconds():
     mpjpe(pred, gt)
     mpjpe(pred, gt, align="rigid")
     assert time.perf_counter() - start < 20  # 1.6 s on one core of a laptop-class processor
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 1000), st.sampled_from(ALIGNMENTS), st.permutations(range(13)), st.permutations(range(5)))
+def test_neither_the_order_of_joints_nor_of_poses_matters(seed, align, joints, poses):
+    pred, gt, visible = noisy(seed)
+    for metric in METRICS_3D:
+        expected = metric(pred, gt, visible, align)[list(poses)]
+        shuffled = (values[list(poses)][:, list(joints)] for values in (pred, gt, visible))
+        np.testing.assert_allclose(metric(*shuffled, align), expected, atol=1e-6)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 1000), st.sampled_from(ALIGNMENTS), st.floats(0.01, 100), st.floats(-50, 50))
+def test_errors_grow_with_the_poses_and_do_not_see_where_both_are(seed, align, grow, move):
+    pred, gt, visible = noisy(seed)
+    visible[:, :4] = True
+    expected = grow * mpjpe(pred, gt, visible, align)
+    np.testing.assert_allclose(mpjpe(grow * pred + move, grow * gt + move, visible, align), expected, rtol=1e-6)
+    box = np.tile([10.0, 20.0, 50.0, 110.0], (5, 1))
+    flat = (pred[..., :2], gt[..., :2])
+    expected = mean_2d_error(*flat, box, visible)
+    found = mean_2d_error(*(grow * pose + move for pose in flat), grow * box + move, visible)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 1000), st.floats(0, 500), st.floats(0, 500))
+def test_shares_are_shares_and_grow_with_the_threshold(seed, one, other):
+    pred, gt, _ = noisy(seed)
+    low, high = sorted((one, other))
+    at_low, at_high = (pck_3d(pred, gt, threshold_mm=threshold) for threshold in (low, high))
+    assert ((at_low >= 0) & (at_low <= at_high) & (at_high <= 1)).all()
+    slow = np.mean([pck_3d(pred, gt, threshold_mm=threshold) for threshold in range(0, 151, 5)], 0)
+    np.testing.assert_allclose(auc_3d(pred, gt), slow)
+    sizes = np.linspace(1, 2, 5)
+    shares = pckh(pred[..., :2], gt[..., :2], sizes, thresholds=(low / 1000, high / 1000))
+    for column, threshold in enumerate((low / 1000, high / 1000)):
+        assert (shares[:, column] == pck_2d(pred[..., :2], gt[..., :2], sizes, threshold=threshold)).all()
+
+
+@pytest.mark.parametrize("align", ALIGNMENTS)
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_number_that_is_none_spares_the_other_poses(align, bad):
+    pred, gt, _ = noisy(0)
+    spoilt = pred.copy()
+    spoilt[2, 5, 1] = bad
+    others = [0, 1, 3, 4]
+    for metric in METRICS_3D:
+        np.testing.assert_allclose(metric(spoilt, gt, align=align)[others], metric(pred, gt, align=align)[others])
+    assert not np.isfinite(mpjpe(spoilt, gt, align=align)[2])
+    np.testing.assert_allclose(pck_3d(spoilt, gt, threshold_mm=1e9)[2], 12 / 13)
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.int64, ">f8"])
+def test_any_kind_of_numbers_is_measured_in_double_precision(kind):
+    rng = np.random.default_rng(0)
+    pred, gt = rng.integers(-3, 4, (2, 5, 13, 3))  # whole metres: the same in every kind
+    found = mpjpe(pred.astype(kind), gt.astype(kind), align="rigid")
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, mpjpe(pred.astype(float), gt.astype(float), align="rigid"))
+
+
+def test_nobody_in_2d():
+    empty = np.zeros((0, 13, 2))
+    assert pckh(empty, empty, np.zeros(0), thresholds=(0.1, 0.5)).shape == (0, 2)
+    assert pck_2d(empty, empty, np.zeros(0)).shape == mean_2d_error(empty, empty, np.zeros((0, 4))).shape == (0,)
+    assert head_size(np.zeros((0, 4))).shape == (0,)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20), st.floats(0.5, 0.99), st.integers(0, 50))
+def test_an_interval_lies_within_the_values_and_moves_with_them(values, level, seed):
+    low, high = bootstrap_interval(np.array(values), level, resamples=50, seed=seed)
+    assert min(values) - 1e-6 <= low <= high <= max(values) + 1e-6
+    moved = bootstrap_interval(np.array(values) + 7, level, resamples=50, seed=seed)
+    np.testing.assert_allclose(moved, (low + 7, high + 7), atol=1e-6)

@@ -1,4 +1,5 @@
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lcrnet_d2.evaluation.mpii import pckh_curve, rarity_curve, select_poses, single_person_errors
+from lcrnet_d2.evaluation.mpii import SinglePersonErrors, pckh_curve, rarity_curve, select_poses, single_person_errors
 from lcrnet_d2.evaluation.mpii_report import report_mpii_single
 from lcrnet_d2.evaluation.people import ImagePredictions, PredictedPeople
 from lcrnet_d2.structures import BODY13, MPII16, AnchorPoses
@@ -153,3 +154,11 @@ def test_objpos_and_scale_select_the_right_one_of_several_real_people():
             right += (select_poses(objpos[rows], scale[rows], people(pose[rows])) == np.arange(len(rows))).sum()
             total += len(rows)
     assert total > 100 and right == total
+
+
+def test_pckh_of_nobody_is_no_number():
+    nothing = np.zeros((1, 13))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        curve = pckh_curve(SinglePersonErrors(nothing, nothing > 0, np.zeros(1, bool), np.zeros((1, 13, 3))), (0.5,))
+    assert np.isnan([*curve.mean, *curve.joint_mean, *curve.per_joint[0]]).all()

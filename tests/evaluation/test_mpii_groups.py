@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -10,6 +12,7 @@ from lcrnet_d2.evaluation.mpii_groups import (
     group_labels,
     groups_of,
     joint_average_precisions,
+    mean_precision_interval,
 )
 from lcrnet_d2.evaluation.mpii_report import report_mpii_multi
 from lcrnet_d2.evaluation.people import ImagePredictions, PredictedPeople
@@ -148,6 +151,29 @@ def test_scores_and_joints_may_be_missing_or_per_joint():
     assert joint_average_precisions([group([], [])], 0.5).tolist() == [0, 0, 0]
 
 
+def test_the_interval_is_that_of_the_groups():
+    """Of 40 groups of one person a quarter is found, without a false positive: AP is the share found."""
+    nobody, found = group([], [], true=[A]), group([A], [0.9], true=[A])
+    assert mean_precision_interval([found] * 4, 0.5) == (1, 1)
+    low, high = mean_precision_interval([found] * 10 + [nobody] * 30, 0.5)
+    # binomial: 0.25 +- 1.96 * sqrt(0.25 * 0.75 / 40) = 0.116 ... 0.384
+    assert low == pytest.approx(0.116, abs=0.05) and high == pytest.approx(0.384, abs=0.05)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_the_interval_is_that_of_data_sets_with_groups_repeated_and_left_out(seed):
+    rng = np.random.default_rng(seed)
+    groups = [
+        Group(rng.uniform(0, 25, (2, J, 2)), np.ones((2, J), bool), np.full(2, 9.0), p, rng.random(3))
+        for p in rng.uniform(0, 25, (4, 3, J, 2))
+    ]
+    rows = np.random.default_rng(7).integers(4, size=(20, 4))
+    slow = [np.mean(joint_average_precisions([groups[i] for i in of_set], 0.5)) for of_set in rows]
+    interval = mean_precision_interval(groups, 0.5, resamples=20, seed=7)
+    assert interval == pytest.approx(np.percentile(slow, [2.5, 97.5]))
+
+
 @pytest.fixture
 def picture(drawn):
     """Two groups in one picture, 150 px people; head size 30 px."""
@@ -186,4 +212,18 @@ def test_a_perfect_prediction_scores_100(picture, drawn):
     detected = people([drawn.pose_2d(c) for c in ((60, 100), (120, 100), (320, 100))], [0.9, 0.8, 0.7])
     report = report_mpii_multi([picture], [ImagePredictions(1, "1.jpg", 400, 300, detected, detected)], BODY13)
     assert report.metrics["mpii_multi_nms"]["map_0.5"] == 100
-    assert "2 groups" in report.markdown and "13 joints are in the mean" in report.markdown
+    assert (
+        "2 groups" in report.markdown
+        and "100.0 [100.0, 100.0]" in report.markdown
+        and "13 joints are in the mean" in report.markdown
+    )
+
+
+def test_nobody_annotated_is_no_number(drawn):
+    """As in MPII's test set, whose people have a place and a group alone."""
+    record = drawn.record([{"objpos": [100.0, 125.0], "scale": 0.75, "group": 1}])
+    detected = people([drawn.pose_2d((100, 100))], [0.9])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        report = report_mpii_multi([record], [ImagePredictions(1, "1.jpg", 400, 300, detected, detected)], BODY13)
+    assert np.isnan(report.metrics["mpii_multi_ppi"]["map_0.5"]) and "nan [nan, nan]" in report.markdown

@@ -75,7 +75,35 @@ def test_a_strict_threshold_takes_pseudo_3d_away(tmp_path: Path, mocap: Path, po
     run(poses_json, mocap, tmp_path / "out.json")
     strict = run(tmp_path / "out.json", mocap, tmp_path / "strict.json", "--max-error", "1e-9")
     assert not any("pose_3d" in a for a in strict[:3]) and "pose_3d" in strict[3]
+    assert strict[0]["keypoints"][:3] == [0, 0, 0]  # not annotated again: the completed place went with the 3D
     assert "2 rejected" in capsys.readouterr().out
+
+
+def test_the_file_says_what_was_searched(tmp_path: Path, mocap: Path, poses_json: Path) -> None:
+    run(poses_json, mocap, tmp_path / "out.json", "--max-error", "0.5", "--roll", "-20", "20")
+    info = json.loads((tmp_path / "out.json").read_text())["info"]
+    assert info["description"] == "kept"
+    searched = {"mocap": "mocap.npz", "views": 2000, "seed": 0, "max_error": 0.5}
+    assert info["pseudo_3d"] == searched | {"elevation": [-15.0, 45.0], "roll": [-20.0, 20.0]}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pose_3d": [[0.0] * 3] * J}, r"annotations\[1\] \(id 1\).*pose_3d_source"),
+        ({"keypoints": [1.0, 2.0, 2.0]}, r"annotations\[1\] \(id 1\).*no list of 39 numbers"),
+        ({"keypoints": [None] * 3 * J}, r"annotations\[1\] \(id 1\).*no list of 39 numbers"),
+    ],
+)
+def test_people_that_cannot_be_are_named(
+    tmp_path: Path, mocap: Path, poses_json: Path, change: dict[str, Any], message: str
+) -> None:
+    """3D of unknown origin may be measured: it must not be written over."""
+    content = json.loads(poses_json.read_text())
+    content["annotations"][1] |= change
+    poses_json.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message):
+        run(poses_json, mocap, tmp_path / "out.json")
 
 
 def test_killed_and_started_again(tmp_path: Path, mocap: Path, poses_json: Path, monkeypatch) -> None:

@@ -185,3 +185,11 @@ def test_a_real_file_with_a_wrong_frame_count_or_cut_is_refused() -> None:
     for size in np.random.default_rng(0).integers(0, len(file.data) - 2, 20):
         with pytest.raises(BrokenTakeError, match=r"02_01\.bvh"):
             parse_bvh(file.data[:size], file.source)
+
+
+def test_a_joint_that_does_not_turn_may_not_share_the_name_of_one_that_does() -> None:
+    """Turns go by name: this collar bone would turn with the spine."""
+    text = bvh([{}]).decode().replace("JOINT LeftArm\n", "JOINT Spine\n{\nOFFSET 1 0 0\nJOINT LeftArm\n")
+    text = text.replace("JOINT RightArm\n", "}\nJOINT RightArm\n")
+    with pytest.raises(BrokenTakeError, match=r"named twice: \['Spine'\]"):
+        parse_bvh_nodes(text.encode(), "a.bvh")

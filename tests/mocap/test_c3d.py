@@ -1,3 +1,5 @@
+import struct
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,7 +7,7 @@ from hypothesis import strategies as st
 from mocap_support import needs_real_data, real_file
 
 from lcrnet_d2.mocap import BrokenTakeError
-from lcrnet_d2.mocap.c3d import MARKERS, joints_from_markers, parse_c3d
+from lcrnet_d2.mocap.c3d import MARKERS, _check_size, joints_from_markers, parse_c3d
 from lcrnet_d2.mocap.takes import read_take
 from lcrnet_d2.structures import BODY13
 
@@ -165,3 +167,18 @@ def test_real_files_cut_anywhere_are_refused() -> None:
     for size in np.random.default_rng(0).integers(0, len(data) - 512, 40):
         with pytest.raises(BrokenTakeError):
             parse_c3d(data[:size], "cut.c3d")
+
+
+def test_integers_of_a_dec_machine_are_not_taken_for_floats() -> None:
+    """The scale 0.1 is CC 3E CD CC in VAX floats, its sign in the second byte; 1 marker, 63 frames of 8 bytes."""
+    header = bytearray(512)
+    header[:2] = 2, 0x50
+    struct.pack_into("<5H", header, 2, 1, 0, 1, 63, 10)
+    header[12:16] = bytes.fromhex("CC3ECDCC")
+    struct.pack_into("<H", header, 16, 3)
+    parameters = bytearray(512)
+    parameters[3] = 85
+    whole = bytes(header + parameters) + bytes(8 * 63)
+    _check_size(whole, "dec.c3d")
+    with pytest.raises(BrokenTakeError, match="cut"):
+        _check_size(whole[:-1], "dec.c3d")

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from tests_support import random_poses
 
 from lcrnet_d2.mocap import PoseBase, Take, distinct_poses
-from lcrnet_d2.mocap.pose_base import without_heading
 from lcrnet_d2.mocap.virtual_views import view_rotations
 from lcrnet_d2.structures import BODY13, body_centre, pose_distance
+from lcrnet_d2.structures.pose_geometry import without_heading
 
 
 def turned(poses: torch.Tensor, degrees: float) -> torch.Tensor:
@@ -74,8 +74,8 @@ def test_no_takes_give_an_empty_base(tmp_path) -> None:
 @settings(max_examples=20, deadline=None)
 def test_the_heading_does_not_matter(degrees: float) -> None:
     poses = random_poses(5, seed=1)
-    assert torch.allclose(without_heading(turned(poses, degrees)), without_heading(poses), atol=1e-5)
-    assert torch.allclose(without_heading(poses)[..., 1], poses[..., 1])  # upside down stays upside down
+    assert torch.allclose(without_heading(turned(poses, degrees), BODY13), without_heading(poses, BODY13), atol=1e-5)
+    assert torch.allclose(without_heading(poses, BODY13)[..., 1], poses[..., 1])  # upside down stays upside down
 
 
 def test_of_near_duplicates_the_first_is_kept() -> None:
@@ -96,7 +96,7 @@ def test_against_a_slow_twin() -> None:
     poses = random_poses(40, seed=2).repeat_interleave(20, 0)
     poses = poses + 0.02 * torch.randn(poses.shape, generator=generator)
     poses = poses[torch.randperm(len(poses), generator=generator)]
-    distance = pose_distance(without_heading(poses), without_heading(poses))
+    distance = pose_distance(without_heading(poses, BODY13), without_heading(poses, BODY13))
     kept: list[int] = []
     for i in range(len(poses)):
         if all(distance[i, k] >= 0.04 for k in kept):

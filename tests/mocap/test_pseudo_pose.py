@@ -246,3 +246,9 @@ def test_runs_of_masks() -> None:
     ]
     shared = runs([1] * 300, 26)
     assert [(rows.stop - rows.start, rows == masks) for rows, masks in shared] == [(128, True), (128, True), (44, True)]
+
+
+def test_joints_in_one_place_are_no_pose() -> None:
+    """Any view fits them with the scale 0 and no error at all."""
+    result = PseudoPoseSearch(views_of(100)).find(torch.full((1, J, 2), 50.0), torch.ones(1, J, dtype=torch.bool))
+    assert result.view_index.tolist() == [-1] and not result.found[0] and result.error_relative[0] == torch.inf

@@ -135,3 +135,35 @@ def test_nothing_there(tmp_path: Path) -> None:
 )
 def test_subjects(source: str, subject: str) -> None:
     assert subject_of(source) == subject
+
+
+def test_takes_at_the_root_of_an_archive_are_of_the_same_people() -> None:
+    assert subject_of("x/cmu.zip:02_01.amc") == "CMU_02"
+    assert subject_of("hdm05.tar.xz:HDM_bd_squat_001.amc") == "HDM05_bd"
+
+
+def test_a_take_without_a_finite_rate_is_broken_and_the_others_are_read(tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    takes, broken = split(read_takes([tmp_path], fps=10.0, amc_fps=float("inf")))
+    assert not takes and len(broken) == 2 and "inf frames per second" in str(broken[0])
+
+
+def test_a_file_that_is_gone_when_its_turn_comes_is_reported(tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    found = find_takes(tmp_path)
+    first = next(found)
+    (tmp_path / "02/02_02.amc").unlink()
+    (second,) = found
+    assert not isinstance(first, BrokenTakeError)
+    assert isinstance(second, BrokenTakeError) and "02_02.amc" in str(second)
+
+
+def test_a_skeleton_too_large_to_read_is_named_and_the_others_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folder(tmp_path)
+    (tmp_path / "01").mkdir()
+    (tmp_path / "01/01.asf").write_bytes(b" " * 9999)
+    monkeypatch.setattr(takes_module, "_MAX_MEMBER_BYTES", 9998)
+    takes, broken = split(read_takes([tmp_path], fps=10.0))
+    assert len(takes) == 2 and len(broken) == 1 and "01/01.asf" in str(broken[0])

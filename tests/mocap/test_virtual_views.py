@@ -2,6 +2,8 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from tests_support import random_poses, standing_pose
 
 from lcrnet_d2.mocap import ViewBase, ViewRanges, random_views
@@ -81,3 +83,31 @@ def test_impossible_ranges_are_refused(limits: tuple[float, float]) -> None:
 def test_no_poses_are_refused() -> None:
     with pytest.raises(ValueError, match="at least one view"):
         random_views(torch.zeros(0, 13, 3), 5, torch.Generator())
+
+
+_ANGLE = st.floats(-50, 50)
+
+
+@given(angles=st.tuples(_ANGLE, _ANGLE, _ANGLE), further=_ANGLE)
+def test_any_angles_are_a_rotation_and_azimuths_add_up(angles: tuple[float, float, float], further: float) -> None:
+    start = torch.tensor(angles, dtype=torch.float64)
+    turn = view_rotations(start)
+    torch.testing.assert_close(turn @ turn.T, torch.eye(3).double(), atol=1e-12, rtol=0)
+    assert torch.det(turn).item() == pytest.approx(1)
+    more = torch.tensor([further, 0.0, 0.0], dtype=torch.float64)
+    torch.testing.assert_close(view_rotations(start + more), turn @ view_rotations(more), atol=1e-12, rtol=0)
+
+
+def test_rotations_of_any_shape_and_of_nothing() -> None:
+    angles = torch.randn(4, 5, 3)
+    torch.testing.assert_close(view_rotations(angles)[2, 3], view_rotations(angles[2, 3]))
+    assert view_rotations(angles[:0]).shape == (0, 5, 3, 3)
+
+
+def test_a_pose_that_is_no_number_spares_the_views_of_others() -> None:
+    poses = random_poses(3, seed=0)
+    poses[1, 5, 0] = torch.nan
+    views = random_views(poses, 12, torch.Generator().manual_seed(0))
+    spoilt = ~torch.isfinite(views.poses_2d(slice(None))).flatten(1).all(1)
+    assert torch.equal(spoilt, views.pose_index == 1)
+    assert views.oriented(torch.zeros(0, dtype=torch.long)).shape == (0, 13, 3)

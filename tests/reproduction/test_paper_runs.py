@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,6 +76,14 @@ def test_human36m_is_trained_where_asked_and_its_tables_written(capsys: pytest.C
     capsys.readouterr()
     reproduce(["fig5"], Path("again"), opts=SMALL)  # weights and predictions are there: no --train needed
     assert Path("again/fig5.png").is_file()
+    run = Path("output/H36M/P1_R50-FPN")
+    file = run / "inference" / "human36m_p1_test" / "human36m_p1" / "pose_predictions.json"
+    before = file.stat().st_mtime_ns
+    reproduce(["fig5"], Path("again"), opts=SMALL)
+    assert file.stat().st_mtime_ns == before
+    os.utime(run / "model_final.pth", ns=(before + 10**9, before + 10**9))  # trained on since
+    reproduce(["fig5"], Path("again"), opts=SMALL)
+    assert file.stat().st_mtime_ns > before
 
 
 def test_figure_6_shows_the_mpii_runs_there_are_weights_for() -> None:

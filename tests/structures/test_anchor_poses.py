@@ -8,7 +8,7 @@ import pytest
 import torch
 from tests_support import random_poses, seen_at
 
-from lcrnet_d2.structures import BODY13, AnchorPoses, pose_distance
+from lcrnet_d2.structures import BODY13, AnchorPoses, pose_distance, to_box_units
 from lcrnet_d2.structures.anchor_clustering import cluster_poses, mirror_poses_2d, with_mirrored
 
 
@@ -107,3 +107,19 @@ def test_mirrored_2d_is_the_projection_of_mirrored_3d() -> None:
     poses_2d, poses_3d = with_mirrored(seen_at(poses, 0, 0, 1), poses, BODY13)
     torch.testing.assert_close(poses_2d, seen_at(poses_3d, 0, 0, 1))
     torch.testing.assert_close(mirror_poses_2d(mirror_poses_2d(poses_2d, BODY13), BODY13), poses_2d)
+
+
+def test_labels_do_not_depend_on_the_kind_of_numbers(anchors: AnchorPoses) -> None:
+    poses = random_poses(20, seed=5)
+    labels = anchors.nearest(poses)
+    assert torch.equal(anchors.nearest(poses.double()), labels)
+    assert anchors.nearest(poses[:0]).shape == (0,)
+
+
+def test_placed_anchor_poses_are_themselves_in_box_units(anchors: AnchorPoses) -> None:
+    corner = torch.rand(5, 2) * 500
+    boxes = torch.cat([corner, corner + 1 + torch.rand(5, 2) * 300], 1)
+    placed = anchors.place(boxes)  # (5, C, J, 2)
+    units = torch.stack([to_box_units(of_class, boxes) for of_class in placed.unbind(1)], 1)
+    torch.testing.assert_close(units, anchors.poses_2d.expand(5, -1, -1, -1), atol=1e-3, rtol=0)
+    assert anchors.place(boxes[:0]).shape == (0, 8, 13, 2)

@@ -77,3 +77,26 @@ def test_body_parts() -> None:
 def test_impossible_skeletons_are_refused(joints: tuple, bones: tuple, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Skeleton("bad", joints, bones)
+
+
+def test_what_is_not_annotated_may_hold_anything() -> None:
+    """Readers mark unknown joints by NaN, and 0 * NaN is NaN: it must not reach the head made of the face's rest."""
+    v = torch.full((17,), 2)
+    v[[COCO17.index("nose"), COCO17.index("left_knee")]] = 0
+    points = torch.arange(34.0).view(17, 2)
+    spoilt = torch.where(v[:, None] > 0, points, torch.nan)
+    expected, _ = BODY13.convert_from(COCO17, points, v)
+    pose, visibility = BODY13.convert_from(COCO17, spoilt, v)
+    assert torch.equal(pose, expected) and torch.isfinite(pose).all()
+    assert pose[BODY13.index("head")].tolist() == points[1:5].mean(0).tolist()
+    assert visibility[BODY13.index("left_knee")] == 0
+
+
+@pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=str)
+def test_conversion_moves_and_grows_with_the_pose(skeleton: Skeleton) -> None:
+    poses, move = torch.randn(2, 3, len(skeleton), 3), torch.tensor([5.0, -7.0, 2.0])
+    converted, _ = BODY13.convert_from(skeleton, poses)
+    torch.testing.assert_close(BODY13.convert_from(skeleton, 4 * poses + move)[0], 4 * converted + move)
+    torch.testing.assert_close(skeleton.convert_from(skeleton, poses)[0], poses)
+    nobody, none_visible = BODY13.convert_from(skeleton, poses[:0])
+    assert nobody.shape == (0, 3, 13, 3) and none_visible.shape == (0, 3, 13)

@@ -30,6 +30,12 @@ def test_a_published_file_becomes_a_config_and_weights_that_detect(
     assert len(people) > 0 and torch.isfinite(people.pred_poses_3d).all()
 
 
+def test_a_point_in_the_targets_name_stays(tmp_path: Path) -> None:
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(lcrnet_v2_file(False), protocol=2))
+    convert_lcrnet.main(["lcrnet-v2", str(tmp_path / "x.pkl"), str(tmp_path / "wild_v1.0")])
+    assert sorted(p.name for p in tmp_path.glob("wild*")) == ["wild_v1.0.pth", "wild_v1.0.yaml"]
+
+
 def test_nothing_is_written_of_a_file_that_does_not_fit(tmp_path: Path) -> None:
     content = lcrnet_v2_file(True)
     del content["model"]["Box_Head.fc2.bias"]

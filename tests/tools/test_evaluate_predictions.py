@@ -89,6 +89,15 @@ def test_camera_space_comes_from_placing_the_2d_pose(tmp_path: Path, pose_file: 
     assert metrics["camera_space_nms"]["pck_abs_150mm_all"] == 100
 
 
+def test_cocos_ap_of_saved_predictions(tmp_path: Path, pose_file: Path, saved: Path) -> None:
+    """PPI finds two of three exactly: recall is 2/3 and precision 1, which COCO averages at 101 recalls."""
+    metrics = run(tmp_path, "--protocol", "coco", "--pose-file", pose_file, "--predictions", saved)
+    assert metrics["keypoints_nms"]["AP"] == pytest.approx(100)
+    assert metrics["keypoints_ppi"]["AP"] == pytest.approx(100 * 67 / 101)
+    report = (tmp_path / "out" / "report.md").read_text()
+    assert "3 images, 3 annotations" in report and "12 joints" in report and "100 % of the people" in report
+
+
 def test_poses_json_is_evaluated_too(
     tmp_path: Path, pose_file: Path, poses_2d: np.ndarray, poses_3d: np.ndarray
 ) -> None:
@@ -151,6 +160,22 @@ def test_a_figure_without_a_folder_or_a_protocol_that_has_none_is_refused(saved:
     truth = ["--pose-file", str(pose_file), "--predictions", str(saved), "--figures"]
     with pytest.raises(SystemExit, match="--figures needs --output"):
         evaluate_predictions.main(["--protocol", "pck_3d", *truth])
+    for protocol in ("coco", "mupots"):
+        with pytest.raises(SystemExit, match=f"no figure goes with the protocol {protocol}"):
+            evaluate_predictions.main(["--protocol", protocol, *truth, "--output", "out"])
+
+
+def test_the_report_is_there_though_the_figure_cannot_be(
+    tmp_path: Path, pose_file: Path, poses_2d: np.ndarray, poses_3d: np.ndarray
+) -> None:
+    """poses.json has PPI alone, Figure 5 compares it with NMS."""
+    write_poses(tmp_path / "poses.json", [PosedImage("0.jpg", one_person(poses_2d[0], poses_3d[0]))], BODY13)
+    with pytest.raises(SystemExit, match="Figure 5 compares NMS with PPI"):
+        run(
+            *(tmp_path, "--protocol", "pck_3d", "--pose-file", pose_file, "--figures"),
+            *("--predictions", tmp_path / "poses.json"),
+        )
+    assert "1 / 3" in (tmp_path / "out" / "report.md").read_text()
 
 
 def test_a_protocol_the_data_cannot_have_is_refused(saved: Path, pose_file: Path) -> None:

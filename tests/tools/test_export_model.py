@@ -49,7 +49,19 @@ def test_bad_input_is_named(tmp_path: Path) -> None:
         export_model.main([*arguments(tmp_path / "x.onnx", tmp_path)[:-1], ""])
     with pytest.raises(SystemExit, match=r"not exported: .*none\.jpg"):
         export_model.main(["--check", str(tmp_path / "none.jpg"), *arguments(tmp_path / "x.onnx", tmp_path / "x.pth")])
+    with pytest.raises(SystemExit, match="not exported: "):
+        export_model.main([*arguments(tmp_path / "x.onnx", tmp_path / "x.pth"), "MODEL.DEVICE"])  # without a value
     assert not (tmp_path / "x.onnx").exists()
+
+
+def test_a_model_of_the_zoo_has_its_own_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = []
+    monkeypatch.setattr(export_model.LCRNetCheckpointer, "load", lambda _, path: loaded.append(path))
+    monkeypatch.setattr(export_model, "build_model", torch.nn.Identity)
+    monkeypatch.setattr(export_model, "export_onnx", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        export_model.main(["--config-file", "lcrnet_lite0_research", "--output", str(tmp_path / "x.onnx")])
+    assert loaded == ["lcrnet://lcrnet_lite0_research"]
 
 
 @pytest.mark.parametrize("tool", ["export_model", "run_onnx", "convert_lcrnet", "shrink_checkpoint"])

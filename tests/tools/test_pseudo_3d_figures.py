@@ -35,7 +35,7 @@ def mocap(tmp_path: Path) -> Path:
 def mpii_file(path: Path, people: int = 3) -> Path:
     """The standing person at 100 px per metre, each in a picture; all but the last belong to the training part."""
     pose, _ = MPII16.convert_from(BODY13, standing_pose())
-    row = ",".join(f"{value:.3f}" for value in (100 * pose[:, :2] + 150).flatten().tolist())
+    row = ",".join(f"{value:.3f}" for value in (100 * pose[:, :2] + 149.5).flatten().tolist())  # pixel indices
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("train_joints.csv", "".join(f"{n}.jpg,{row}\n" for n in range(people - 1)))
         archive.writestr("test_joints.csv", f"last.jpg,{row}\n")
@@ -59,8 +59,11 @@ class TestPoses2DToJson:
         content = json.loads(out.read_text())
         assert [image["file_name"] for image in content["images"]] == ["last.jpg"]
         keypoints = np.reshape(content["annotations"][0]["keypoints"], (J, 3))
-        hip = 100 * standing_pose().numpy()[BODY13.index("left_hip"), :2] + 150 - 0.5  # the file holds indices
+        hip = 100 * standing_pose().numpy()[BODY13.index("left_hip"), :2] + 149.5
         assert keypoints[BODY13.index("left_hip")] == pytest.approx([*hip, 2], abs=1e-3)
+        x1, y1, w, h = content["annotations"][0]["bbox"]  # holds the joints' pixel centres
+        left, (right, bottom) = keypoints[:, 0].min() + 0.5, keypoints[:, :2].max(0) + 0.5
+        assert [x1, x1 + w, y1 + h] == pytest.approx([left, right, bottom], abs=1e-3)
         assert (keypoints[:, 2] == 2).all()
 
     def test_coco_parts_and_the_least_number_of_points(self, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -73,6 +76,9 @@ class TestPoses2DToJson:
         assert content["annotations"][1]["bbox"] == [1, 2, 3, 4]
         ankle = content["annotations"][0]["keypoints"][3 * BODY13.index("left_ankle") :][:3]
         assert ankle == [2 * COCO17.index("left_ankle"), 2 * COCO17.index("left_ankle") + 1, 2]
+        poses_2d_to_json.main([source, "--part", "val", "--output", str(out)])
+        ankle = json.loads(out.read_text())["annotations"][0]["keypoints"][3 * BODY13.index("left_ankle") :][:3]
+        assert ankle == [0, 0, 0]  # not annotated
         poses_2d_to_json.main([source, "--min-annotated", "8", "--output", str(out)])
         assert "2 of 3 people in 1 images" in capsys.readouterr().out
 

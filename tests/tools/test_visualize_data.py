@@ -4,6 +4,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 import torch
 import visualize_data
 from detectron2.structures import Boxes, Instances
@@ -83,3 +84,37 @@ def test_the_tool_draws_what_the_mapper_gives(tmp_path: Path, anchors: AnchorPos
     assert [file.name for file in drawn] == ["000000_0.png", "000001_1.png", "000002_2.png"]
     height, width, _ = cv2.imread(str(drawn[1])).shape
     assert height >= 480 and width > 2.5 * height  # 4:3 picture and two views
+
+
+def test_mosaics_are_drawn_where_the_config_trains_on_them(
+    tmp_path: Path, anchors: AnchorPoses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four pictures of one person each, all in one with probability 1."""
+    file = write_tiny_set(tmp_path / "set", num_images=4)
+    anchors.save(tmp_path / "anchors.npz")
+    arguments = ["--pose-file", str(file), "--config-file", "Base-LCRNet-R50-FPN.yaml", "--num-images", "1"]
+    arguments += ["--output", str(tmp_path / "look"), "MODEL.LCRNET.NUM_ANCHOR_POSES", "4"]
+    arguments += ["MODEL.LCRNET.UPPER_BODY", "True", "MODEL.LCRNET.ANCHOR_POSES", str(tmp_path / "anchors.npz")]
+    sizes = []
+    draw = visualize_data.draw_training_entry
+    monkeypatch.setattr(
+        visualize_data, "draw_training_entry", lambda image, *more: (sizes.append(image.shape), draw(image, *more))[1]
+    )
+    visualize_data.main([*arguments, "INPUT.LCRNET.CANVAS", "64", "INPUT.LCRNET.MOSAIC", "1.0"])
+    assert sizes == [(64, 64, 3)]
+    tiles = []
+    monkeypatch.setattr("lcrnet_d2.data.mosaic.join_tiles", lambda read: tiles.append(len(read)) or read[0])
+    visualize_data.main([*arguments, "INPUT.LCRNET.CANVAS", "64", "INPUT.LCRNET.MOSAIC", "1.0"])
+    assert tiles == [4]
+
+
+def test_a_picture_that_cannot_be_written_is_an_error(tmp_path: Path, anchors: AnchorPoses) -> None:
+    """A folder has taken its name; OpenCV's own writer would only return False."""
+    file = write_tiny_set(tmp_path / "set", num_images=1)
+    anchors.save(tmp_path / "anchors.npz")
+    (tmp_path / "look" / "000000_0.png").mkdir(parents=True)
+    arguments = ["--pose-file", str(file), "--config-file", "Base-LCRNet-R50-FPN.yaml"]
+    arguments += ["--output", str(tmp_path / "look"), "MODEL.LCRNET.NUM_ANCHOR_POSES", "4"]
+    arguments += ["MODEL.LCRNET.UPPER_BODY", "True", "MODEL.LCRNET.ANCHOR_POSES", str(tmp_path / "anchors.npz")]
+    with pytest.raises(OSError, match=r"000000_0\.png"):
+        visualize_data.main(arguments)

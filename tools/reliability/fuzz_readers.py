@@ -28,6 +28,9 @@ from readers import READERS, Reader
 
 from lcrnet_d2.structures.whole_files import write_json
 
+#: The alarm of a file reaches Python code alone; a process that is silent for so many times as long is killed.
+_PATIENCE = 4
+
 
 class TooSlow(BaseException):
     """Raised by the alarm; no Exception, so that no reader takes it for its own."""
@@ -71,7 +74,8 @@ def fuzz(name: str, args: argparse.Namespace) -> dict[str, Any]:
         )
         worker.start()
         child.close()
-        receive(parent, counts, folder)
+        receive(parent, counts, _PATIENCE * args.seconds)
+        worker.kill()  # has ended, or hangs in code that no alarm interrupts
         worker.join()
         if counts["inputs"] < args.inputs:
             counts["inputs"] += 1
@@ -80,13 +84,14 @@ def fuzz(name: str, args: argparse.Namespace) -> dict[str, Any]:
                 folder,
                 folder / f"input{sample.suffix}",
                 counts["inputs"] - 1,
-                f"killed the process: exit code {worker.exitcode}",
+                f"killed the process, or hung: exit code {worker.exitcode}",
             )
     return counts | {"seconds": round(time.perf_counter() - start)}
 
 
-def receive(pipe: Any, counts: dict[str, Any], folder: Path) -> None:
-    while True:
+def receive(pipe: Any, counts: dict[str, Any], patience: int) -> None:
+    """Counts what comes, until nothing has come for so many seconds."""
+    while pipe.poll(patience):
         try:
             kind, seconds = pipe.recv()
         except EOFError:

@@ -1,10 +1,12 @@
 """Mutation testing: changes one operator or constant of a module at a time and asks whether its tests notice.
 
     python tools/reliability/mutants.py --count 300 --output output/mutants.json
+    python tools/reliability/mutants.py --count 300 --shard 0/2    # and 1/2 beside it
     python tools/reliability/mutants.py --count 25 --only lcrnet_d2/modeling/ppi.py
 
 Each mutant runs in a fork of this process, which has imported PyTorch already: it costs what its tests cost, where
-mutmut and cosmic-ray would start Python anew each time. A test run over --seconds counts as noticed.
+mutmut and cosmic-ray would start Python anew each time. A test run over --seconds counts as noticed. What the output
+holds of an earlier run is not tried again; a shard writes a file of its own (output/mutants.0-of-2.json).
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import argparse
 import ast
 import contextlib
 import copy
+import hashlib
 import importlib
 import io
 import json
@@ -25,12 +28,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from lcrnet_d2.sharding import Shard
+from lcrnet_d2.structures.whole_files import write_json
+
 ROOT = Path(__file__).resolve().parents[2]
+_PPI_TESTS = ("tests/modeling/test_ppi.py", "tests/modeling/test_ppi_properties.py")
+#: A module and its tests, the quickest to notice first.
 MODULES = {
-    "lcrnet_d2/modeling/ppi.py": "tests/modeling/test_ppi.py",
-    "lcrnet_d2/evaluation/metrics.py": "tests/evaluation/test_metrics.py",
-    "lcrnet_d2/modeling/pose_regression.py": "tests/modeling/test_pose_regression.py",
-    "lcrnet_d2/data/pose_transforms.py": "tests/data/test_pose_transforms.py",
+    "lcrnet_d2/modeling/ppi.py": _PPI_TESTS,
+    "lcrnet_d2/modeling/proposal_groups.py": _PPI_TESTS,
+    "lcrnet_d2/evaluation/metrics.py": ("tests/evaluation/test_metrics.py",),
+    "lcrnet_d2/modeling/pose_regression.py": ("tests/modeling/test_pose_regression.py",),
+    "lcrnet_d2/data/pose_transforms.py": ("tests/data/test_pose_transforms.py",),
 }
 _OPERATORS: dict[type[ast.AST], tuple[type[ast.AST], ...]] = {
     **{ast.Add: (ast.Sub,), ast.Sub: (ast.Add,), ast.Mult: (ast.Div,), ast.Div: (ast.Mult,)},
@@ -119,37 +130,60 @@ def _run_tests(module: str, source: str) -> int:
             if key in before and value is before[key] and other is not loaded:
                 setattr(other, key, getattr(loaded, key))
     options = ["-q", "-x", "-p", "no:cacheprovider", "-p", "no:randomly", "--no-header"]
-    return int(pytest.main([*options, str(ROOT / MODULES[module])]))
+    return int(pytest.main([*options, *(str(ROOT / tests) for tests in MODULES[module])]))
 
 
 def main() -> int:
+    args = parse_arguments()
+    os.chdir(ROOT)
+    every = [(module, *mutant) for module in args.only for mutant in mutants((ROOT / module).read_text())]
+    chosen = args.shard.of(random.Random(args.seed).sample(every, min(args.count, len(every))))
+    output = args.shard.path(args.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    rows = {row["key"]: row for row in json.loads(output.read_text())} if output.is_file() else {}
+    keys = [key_of(module, source) for module, _, _, source in chosen]
+    tried = sum(key in rows for key in keys)
+    print(f"{len(every)} mutants, {len(chosen)} of them in question, {tried} tried before", flush=True)
+    if not all_pass(args.only, args.seconds):
+        return 2
+    start = time.perf_counter()
+    for key, (module, line, change, source) in zip(keys, chosen, strict=True):
+        if key not in rows:
+            noticed = is_noticed(module, source, args.seconds)
+            rows[key] = {"module": module, "line": line, "change": change, "noticed": noticed, "key": key}
+            write_json(output, list(rows.values()), indent=1)
+        if not rows[key]["noticed"]:
+            print(f"survived: {module}:{line} {change}", flush=True)
+    noticed = sum(rows[key]["noticed"] for key in keys)
+    print(f"{noticed} of {len(chosen)} noticed, {time.perf_counter() - start:.0f} s")
+    return 0
+
+
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=300, help="drawn at random of all")
     parser.add_argument("--only", choices=sorted(MODULES), nargs="*", default=list(MODULES))
     parser.add_argument("--seconds", type=int, default=300, help="for the tests of one mutant")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--shard", type=Shard.parse, default=Shard(), help="INDEX/COUNT: try a part")
     parser.add_argument("--output", type=Path, default=Path("output/mutants.json"))
-    args = parser.parse_args()
-    os.chdir(ROOT)
-    every = [(module, *mutant) for module in args.only for mutant in mutants((ROOT / module).read_text())]
-    chosen = random.Random(args.seed).sample(every, min(args.count, len(every)))
-    for module in args.only:
+    return parser.parse_args()
+
+
+def key_of(module: str, source: str) -> str:
+    """Names a mutant in this state of its module and of its tests: after a change to either it is tried anew."""
+    tests = "".join((ROOT / name).read_text() for name in MODULES[module])
+    return hashlib.sha256(f"{module}\n{source}\n{tests}".encode()).hexdigest()[:16]
+
+
+def all_pass(modules: list[str], seconds: int) -> bool:
+    """Whether the tests of every module pass without a change to it, run as a mutant's are."""
+    for module in modules:
         importlib.import_module(module.removesuffix(".py").replace("/", "."))
-        if is_noticed(module, ast.unparse(ast.parse((ROOT / module).read_text())), args.seconds):
-            print(f"the tests of {module} fail without any change", file=sys.stderr)
-            return 2
-    print(f"{len(every)} mutants, {len(chosen)} of them tried", flush=True)
-    rows, start = [], time.perf_counter()
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    for module, line, change, source in chosen:
-        noticed = is_noticed(module, source, args.seconds)
-        rows.append({"module": module, "line": line, "change": change, "noticed": noticed})
-        if not noticed:
-            print(f"survived: {module}:{line} {change}", flush=True)
-        args.output.write_text(json.dumps(rows, indent=1))
-    killed = sum(row["noticed"] for row in rows)
-    print(f"{killed} of {len(rows)} noticed, {time.perf_counter() - start:.0f} s")
-    return 0
+    failing = [m for m in modules if is_noticed(m, ast.unparse(ast.parse((ROOT / m).read_text())), seconds)]
+    for module in failing:
+        print(f"the tests of {module} fail without any change", file=sys.stderr)
+    return not failing
 
 
 if __name__ == "__main__":

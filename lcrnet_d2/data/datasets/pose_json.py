@@ -169,6 +169,8 @@ def _image(where: str, image: dict[str, Any], root: Path) -> dict[str, Any]:
         if type(value) is not int or value < 1:
             raise PoseFileError(f"{where}: {key} is {value!r}, expected a positive whole number of px")
     extras = {key: image[key] for key in _IMAGE_EXTRAS if key in image}
+    if extras.get("partly_annotated", False) not in (True, False):
+        raise PoseFileError(f"{where}: partly_annotated is {extras['partly_annotated']!r}, expected true or false")
     if "camera" in extras:
         extras["camera"] = _camera(where, extras["camera"])
     image_id = _field(where, image, "id")

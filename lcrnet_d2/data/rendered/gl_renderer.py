@@ -115,19 +115,7 @@ class GLRenderer:
                 48 darken the ground below them.
         """
         ctx = self._context
-        sun_matrix = _sun_matrix(meshes, light.towards)
-        shared = {
-            "cameraRotation": camera.rotation.T,
-            "intrinsics": (camera.fx, camera.fy, camera.cx, camera.cy),
-            "imageSize": (camera.width, camera.height),
-            "sunMatrix": sun_matrix.T,
-            "sunTowards": tuple(light.towards),
-            "sunColour": tuple(light.sun),
-            "skyColour": tuple(light.sky),
-            "groundColour": tuple(light.ground),
-            "shadowTexel": 1 / _SHADOW_SIZE,
-            "shadowMap": 0,
-        }
+        shared = _shared_uniforms(camera, meshes, light)
         ctx.enable(ctx.DEPTH_TEST)
         ctx.disable(ctx.BLEND | ctx.CULL_FACE)
         arrays = [self._upload(mesh) for mesh in meshes]
@@ -196,6 +184,22 @@ class GLRenderer:
         aux = np.frombuffer(target.read(components=2, attachment=1, dtype="f4"), np.float32)
         aux = aux.reshape(height, width, 2)
         return Buffers(colour, aux[..., 0], aux[..., 1].astype(int))
+
+
+def _shared_uniforms(camera: Camera, meshes: Sequence[Mesh], light: Lighting) -> dict[str, Any]:
+    """Of all programs."""
+    return {
+        "cameraRotation": camera.rotation.T,
+        "intrinsics": (camera.fx, camera.fy, camera.cx, camera.cy),
+        "imageSize": (camera.width, camera.height),
+        "sunMatrix": _sun_matrix(meshes, light.towards).T,
+        "sunTowards": tuple(light.towards),
+        "sunColour": tuple(light.sun),
+        "skyColour": tuple(light.sky),
+        "groundColour": tuple(light.ground),
+        "shadowTexel": 1 / _SHADOW_SIZE,
+        "shadowMap": 0,
+    }
 
 
 def _sun_matrix(meshes: Sequence[Mesh], towards: np.ndarray) -> np.ndarray:

@@ -5,14 +5,19 @@ Shapes: N poses, T parts (see `PARTS`), J joints of BODY13.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from scipy.spatial.transform import Rotation
 
 from ...structures import BODY13
-from .retarget import PARTS
+from ...structures.bounded_files import read_npz
+from ...structures.limb_parts import PARTS
+from ...structures.pose_geometry import without_heading
+from ...structures.whole_files import save_npz
 
 __all__ = ["TEST_SUBJECTS", "VAL_TAKES_EVERY", "Motions", "split_of"]
 
@@ -22,13 +27,15 @@ TEST_SUBJECTS = frozenset({"CMU_16", "CMU_55", "CMU_127", "HDM05_tr"})
 VAL_TAKES_EVERY = 12
 
 _FORMAT = 1
+_MAX_BYTES = 4 * 2**30  # 500 bytes a pose
+_ARRAYS = ("turns", "lift", "poses_3d", "weights")
 
 
 def split_of(subject: str, source: str) -> str:
-    """ "train", "val" or "test", of a take named `source` (a path; only its last part counts)."""
+    """ "train", "val" or "test", of a take named `source` (a path, or archive:path; only the file's name counts)."""
     if subject in TEST_SUBJECTS:
         return "test"
-    name = source.replace("\\", "/").rsplit("/", 1)[-1]
+    name = re.split(r"[/\\:]", source)[-1]
     return "val" if sum(name.encode()) % VAL_TAKES_EVERY == 0 else "train"
 
 
@@ -62,18 +69,22 @@ class Motions:
         return Rotation.from_quat(self.turns[index]).as_matrix()
 
     def save(self, path: str | Path) -> None:
-        """An .npz; written under another name first."""
-        partial = Path(f"{path}.part.npz")
-        np.savez(partial, format=_FORMAT, parts=np.array(PARTS), **vars(self))
-        partial.replace(path)
+        """Writes an .npz, whole or not at all."""
+        save_npz(path, format=_FORMAT, parts=np.array(PARTS), **vars(self))
 
     @classmethod
     def load(cls, path: str | Path) -> Motions:
-        """ValueError if the file is of another kind."""
-        with np.load(path, allow_pickle=False) as file:
-            if int(file["format"]) != _FORMAT or tuple(file["parts"].tolist()) != PARTS:
-                raise ValueError(f"{path} holds motions of another version; delete it, it is made again")
-            return cls(file["turns"], file["lift"], file["poses_3d"], file["weights"])
+        """Reads what `save` wrote.
+
+        Raises:
+            FileNotFoundError: no such file.
+            ValueError: damaged, of another kind or of another version.
+        """
+        head = read_npz(path, ("format", "parts"), _MAX_BYTES)
+        if head["format"].tolist() != _FORMAT or tuple(head["parts"].tolist()) != PARTS:
+            raise ValueError(f"{path} holds motions of another version; delete it, it is made again")
+        file = read_npz(path, _ARRAYS, _MAX_BYTES)
+        return cls(*(file[name] for name in _ARRAYS))
 
 
 def even_weights(poses_3d: np.ndarray, clusters: int = 96, seed: int = 0) -> np.ndarray:
@@ -83,12 +94,7 @@ def even_weights(poses_3d: np.ndarray, clusters: int = 96, seed: int = 0) -> np.
     """
     from sklearn.cluster import MiniBatchKMeans
 
-    across = (poses_3d[:, BODY13.indices(["left_shoulder", "left_hip"])]).sum(1)
-    across -= poses_3d[:, BODY13.indices(["right_shoulder", "right_hip"])].sum(1)
-    angle = np.arctan2(across[:, 2], across[:, 0])
-    c, s = np.cos(angle)[:, None], np.sin(angle)[:, None]
-    x, y, z = np.moveaxis(poses_3d, -1, 0)
-    level = np.stack([c * x + s * z, y, c * z - s * x], -1).reshape(len(poses_3d), -1)
+    level = without_heading(torch.from_numpy(poses_3d), BODY13).flatten(1).numpy()
     count = min(clusters, len(level))
     labels = MiniBatchKMeans(count, random_state=seed, n_init="auto").fit_predict(level)
     sizes = np.bincount(labels, minlength=count)

@@ -9,16 +9,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
+from ...structures.limb_parts import PARTS, turn_between
 from .body_model import BodyModel, RestBody
 
-__all__ = ["PARTS", "bone_turns", "turn_between"]
-
-#: What a motion turns, in the order of its rotations; names as in ASF files. Turns are from the canonical pose:
-#: upright, facing +z, arms straight out, legs straight down, feet forward.
-PARTS: tuple[str, ...] = (
-    *("root", "lowerback", "upperback", "thorax", "lowerneck", "upperneck", "head"),
-    *(side + part for side in "lr" for part in ("clavicle", "femur", "tibia", "foot", "humerus", "radius", "wrist")),
-)
+__all__ = ["bone_turns"]
 
 _TRUNK = {
     **{"root": "root", "spine05": "lowerback", "spine04": "lowerback", "spine03": "upperback", "spine02": "thorax"},
@@ -30,14 +24,6 @@ _SIDE = {
 }
 #: How far the collar bone follows the upper arm: a raised arm lifts the shoulder.
 _SHOULDER_FOLLOWS = 0.25
-
-
-def turn_between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """(3, 3) the smallest rotation that takes direction `start` (3,) to `end`; not defined for opposite ones."""
-    start, end = start / np.linalg.norm(start), end / np.linalg.norm(end)
-    axis = np.cross(start, end)
-    cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
-    return np.eye(3) + cross + cross @ cross / (1 + float(start @ end))
 
 
 def bone_turns(model: BodyModel, rest: RestBody, turns: np.ndarray) -> np.ndarray:

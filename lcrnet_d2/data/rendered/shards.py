@@ -2,14 +2,13 @@
 
     folder/shards/00003/000300.jpg ... and annotations.json of the shard; folder/annotations.json of the whole set
 
-A run that was stopped is started again with the same arguments and goes on with the first missing shard.
+A run that was stopped is started again with the same arguments and goes on with the first missing shard. One run at a
+time per folder.
 """
 
 from __future__ import annotations
 
-import json
 import multiprocessing
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -24,6 +23,8 @@ from detectron2.structures import BoxMode
 from tqdm import tqdm
 
 from ...structures import BODY13
+from ...structures.bounded_files import read_json
+from ...structures.whole_files import partial_path, write_json
 from ..datasets.pose_json import load_pose_json, write_pose_json
 from .scene import RenderedPerson, RenderedScene, Studio
 
@@ -115,14 +116,12 @@ def _keep_plan(folder: Path, plan: SetPlan) -> None:
     wanted = {"generator_version": GENERATOR_VERSION, "shard_size": SHARD_SIZE} | asdict(plan)
     path = folder / _PLAN
     if path.is_file():
-        found = json.loads(path.read_text())
+        found = read_json(path)
         changed = [key for key, value in wanted.items() if found.get(key) != value]
         if changed:
             raise ValueError(f"{folder} holds a set with another {', '.join(changed)}; choose another folder")
         return
-    partial_path = Path(f"{path}.part")
-    partial_path.write_text(json.dumps(wanted))
-    partial_path.replace(path)
+    write_json(path, wanted)
 
 
 _studio: Studio | None = None  # of this process
@@ -162,7 +161,7 @@ def _write_shard(folder: Path, plan: SetPlan, start: int, size: int, on_picture:
     """A shard under another name that is renamed when it is whole."""
     assert _studio is not None
     final = _shard(folder, start)
-    unfinished = final.with_name(f".{final.name}.{os.getpid()}.part")
+    unfinished = partial_path(final)  # always the same: what a killed run left is replaced
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
     records = []

@@ -185,6 +185,16 @@ def _trunk(body: PosedBody, outfit: Outfit, owner: int) -> list[RoundCone]:
             (1.0, 0.7, 0.96),
         ),
     ]
+    return parts + _over_trunk(body, outfit, owner)
+
+
+def _over_trunk(body: PosedBody, outfit: Outfit, owner: int) -> list[RoundCone]:
+    """Skirt and backpack, where they are worn."""
+    points, frames, parts = body.points, body.frames, []
+
+    def thick(share: float) -> float:
+        return body.shape.thickness(share) * outfit.loose
+
     if outfit.skirt is not None:
         knees = (points["right_knee"] + points["left_knee"]) / 2
         hem = points["pelvis"] + 0.75 * (knees - points["pelvis"])

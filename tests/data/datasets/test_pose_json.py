@@ -113,7 +113,12 @@ def _damage_id(c: dict[str, Any]) -> None:
     c["images"][2]["id"] = [1]
 
 
+def _damage_flag(c: dict[str, Any]) -> None:
+    c["images"][2]["partly_annotated"] = "false"  # a text that would count as true
+
+
 DAMAGES = {
+    _damage_flag: r"images\[2\]: partly_annotated is 'false'",
     _damage_incomplete: "keypoints hold 0, 0, 0 beside a pose_3d",
     _damage_crowd: "iscrowd is None",
     _damage_area: r"area are not numbers",

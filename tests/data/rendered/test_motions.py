@@ -31,6 +31,20 @@ def test_motions_survive_their_file(tmp_path: Path) -> None:
     np.testing.assert_allclose(back.matrices(0)[0], np.eye(3), atol=1e-6)
 
 
+def test_the_name_of_an_archive_does_not_choose_the_split() -> None:
+    names = [f"35_{number:02d}.amc" for number in range(1, 60)]
+    plain = [split_of("CMU_35", name) for name in names]
+    assert plain == [split_of("CMU_35", f"a/cmu.zip:{name}") for name in names]
+
+
+def test_a_damaged_file_is_refused_by_name(tmp_path: Path) -> None:
+    file = tmp_path / "m.npz"
+    some_motions().save(file)
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"m\.npz"):
+        Motions.load(file)
+
+
 def test_rare_poses_weigh_more() -> None:
     rng = np.random.default_rng(0)
     standing, lying = rng.normal(0, 0.3, (2, 13, 3))

@@ -7,22 +7,10 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from lcrnet_d2.data.rendered.body_model import Phenotype
-from lcrnet_d2.data.rendered.retarget import PARTS, bone_turns, turn_between
+from lcrnet_d2.data.rendered.retarget import bone_turns
 from lcrnet_d2.data.rendered.scene import Studio
-from lcrnet_d2.mocap import limb_turns
 from lcrnet_d2.structures import BODY13
-
-
-def test_the_parts_are_those_that_motion_capture_gives() -> None:
-    assert PARTS == limb_turns.PARTS
-
-
-def test_smallest_turn_between_directions() -> None:
-    a, b = np.array([2.0, 0, 0]), np.array([0, 0.5, 0])
-    turn = turn_between(a, b)
-    np.testing.assert_allclose(turn @ [1, 0, 0], [0, 1, 0], atol=1e-12)
-    np.testing.assert_allclose(turn @ [0, 0, 1], [0, 0, 1], atol=1e-12)  # about z, and nothing else
-    np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-12)
+from lcrnet_d2.structures.limb_parts import PARTS
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -37,10 +37,13 @@ def test_a_stopped_run_goes_on_and_ends_the_same(studio: Studio, tmp_path: Path,
     with pytest.raises(KeyboardInterrupt):
         render_set(tmp_path / "stopped", plan, lambda: Stopping(studio, 3))  # type: ignore[arg-type, return-value]
     assert not (tmp_path / "stopped" / ANNOTATIONS).exists()
+    (tmp_path / "stopped/shards/00001.part/000099.jpg").write_bytes(b"left by the run that was killed")
     assert render_set(tmp_path / "stopped", plan, lambda: studio) == 3  # the shard of 0 and 1 is kept
     assert render_set(tmp_path / "stopped", plan, lambda: studio) == 0
     for name in (ANNOTATIONS, "shards/00000/000001.jpg", "shards/00001/000003.jpg", "shards/00002/000004.jpg"):
         assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+    left = {str(file.relative_to(tmp_path / "stopped")) for file in (tmp_path / "stopped").rglob("*")}
+    assert left == {str(file.relative_to(tmp_path / "whole")) for file in (tmp_path / "whole").rglob("*")}
 
 
 def test_the_projects_reader_takes_it(studio: Studio, tmp_path: Path) -> None:

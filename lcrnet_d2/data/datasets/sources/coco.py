@@ -42,7 +42,12 @@ def read_coco(path: Path, images: Path | None = None) -> Iterator[Result]:
 
 
 def _records(path: Path, content: dict[str, Any]) -> dict[Any, dict[str, Any]]:
-    records = {image["id"]: _record(f"{path}: images", image) for image in content["images"]}
+    records: dict[Any, dict[str, Any]] = {}
+    for image in content["images"]:
+        record = _record(f"{path}: images", image)
+        if record["image_id"] in records:
+            raise PoseFileError(f"{path}: images: id {record['image_id']!r} occurs twice")
+        records[record["image_id"]] = record
     for annotation in content["annotations"]:
         where = f"{path}: annotation {annotation.get('id')}"
         if annotation.get("image_id") not in records:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from detectron2.structures import BoxMode
 
 from ....structures import BODY13, H36M17, PIXEL_CENTRE, body_centre, margin_box, pose_distance
+from ..pose_json import PoseFileError
 from .records import Result
 
 __all__ = [
@@ -176,7 +178,7 @@ class Take:
 
 
 def take_records(take: Take, choice: Choice, head: int = 9) -> Iterator[Result]:
-    """Dataset dicts of the chosen frames, one measured person each.
+    """Dataset dicts of the chosen frames, one measured person each; or the error of a take without those frames.
 
     v is 1 for all joints: nothing says which are hidden. The box is the margin box of the 13 joints.
 
@@ -185,12 +187,16 @@ def take_records(take: Take, choice: Choice, head: int = 9) -> Iterator[Result]:
     """
     if head not in (9, 10):
         raise ValueError(f"head joint {head}, expected 9 (middle of the head) or 10 (its top)")
+    held = int(np.gcd.reduce(take.frames))  # of a layout that was thinned out before: 5 in mmpose's fps10
+    if choice.step > 1 and held > 1 and choice.step % held:
+        reason = f"holds only every {held}th frame, few of which are an every {choice.step}th of all"
+        yield PoseFileError(f"{take.name} {reason}; give a --step that {held} divides, or the file of all frames")
+        return
     take = replace(take, poses_3d=_with_head(take.poses_3d, head), poses_2d=_with_head(take.poses_2d, head))
     poses_3d, _ = BODY13.convert_from(H36M17, torch.from_numpy(take.poses_3d))
     poses_2d, _ = BODY13.convert_from(H36M17, torch.from_numpy(take.poses_2d))
     roots = body_centre(poses_3d, BODY13)
     poses_3d, poses_2d = poses_3d - roots[:, None], poses_2d + PIXEL_CENTRE
-    (fx, fy), (cx, cy) = take.camera.focal.tolist(), (take.camera.centre + PIXEL_CENTRE).tolist()
     for i in choice.frames(take.frames, poses_3d):
         keypoints = torch.cat([poses_2d[i], torch.ones(len(BODY13), 1)], 1)
         person = {
@@ -203,19 +209,24 @@ def take_records(take: Take, choice: Choice, head: int = 9) -> Iterator[Result]:
             "pose_3d_source": "measured",
             "root_position": roots[i].numpy().round(5),
         }
-        yield {
-            "file_name": take.images[i],
-            "image_id": take.images[i],
-            "width": take.size[0],
-            "height": take.size[1],
-            "camera": {"fx": fx, "fy": fy, "cx": cx, "cy": cy},
-            "subject": take.name.subject,
-            "action": take.name.action,
-            "camera_serial": take.name.camera,
-            "frame": int(take.frames[i]),
-            "trial": take.name.trial,
-            "annotations": [person],
-        }
+        yield _image(take, i) | {"annotations": [person]}
+
+
+def _image(take: Take, i: int) -> dict[str, Any]:
+    """A dataset dict of the i-th frame, without its person."""
+    (fx, fy), (cx, cy) = take.camera.focal.tolist(), (take.camera.centre + PIXEL_CENTRE).tolist()
+    return {
+        "file_name": take.images[i],
+        "image_id": take.images[i],
+        "width": take.size[0],
+        "height": take.size[1],
+        "camera": {"fx": fx, "fy": fy, "cx": cx, "cy": cy},
+        "subject": take.name.subject,
+        "action": take.name.action,
+        "camera_serial": take.name.camera,
+        "frame": int(take.frames[i]),
+        "trial": take.name.trial,
+    }
 
 
 def _with_head(poses: np.ndarray, head: int) -> np.ndarray:

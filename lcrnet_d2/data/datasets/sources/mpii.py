@@ -80,7 +80,14 @@ def split_by_video(scenes: list[Scene], num_validation: int, seed: int = 0) -> t
 
 
 def split_by_list(scenes: list[Scene], validation: set[str]) -> tuple[list[Scene], list[Scene]]:
-    """(training, validation) where the names of the validation pictures are given."""
+    """(training, validation) where the names of the validation pictures are given.
+
+    Raises:
+        PoseFileError: there are names, and none of them is a scene's.
+    """
+    if validation and scenes and validation.isdisjoint(scene.image for scene in scenes):
+        listed, there = min(validation), scenes[0].image
+        raise PoseFileError(f"no picture is called as any on the list: {listed!r} is one of it, {there!r} a picture")
     return [s for s in scenes if s.image not in validation], [s for s in scenes if s.image in validation]
 
 
@@ -91,6 +98,8 @@ def scene_records(
     size_of: Callable[[Path], tuple[int, int]] = image_size,
 ) -> Iterator[Result]:
     """Dataset dicts; per person also what the source gives of `SubjectJoints`' other fields, in its pixel indices.
+
+    All of MPII's pictures show people: one in which nobody is annotated is `partly_annotated` too, never background.
 
     Args:
         images: folder of the pictures.
@@ -106,7 +115,7 @@ def scene_records(
             continue
         record: dict[str, Any] = {"file_name": scene.image, "image_id": Path(scene.image).stem}
         record |= {"width": width, "height": height, "annotations": [p for p in people if p is not None]}
-        yield record | ({"partly_annotated": True} if partly_annotated else {})
+        yield record | ({"partly_annotated": True} if partly_annotated or not record["annotations"] else {})
 
 
 def _person(person: SubjectJoints) -> dict[str, Any] | None:

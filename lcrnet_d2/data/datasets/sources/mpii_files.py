@@ -93,7 +93,7 @@ def _mat_person(where: str, rect: Any) -> SubjectJoints:
         if not 0 <= number < _J:
             raise PoseFileError(f"{where}: joint id {number}, expected 0 to {_J - 1}")
         # is_visible is a number, a text or empty; where it is empty (head) nothing says the joint is hidden.
-        hidden = str(getattr(point, "is_visible", "")) == "0"
+        hidden = str(getattr(point, "is_visible", "")) in ("0", "0.0")
         joints[number] = (float(point.x), float(point.y), 1 if hidden else 2)
     head_box, head_size = _mat_head_box(rect), None
     if head_box is not None:

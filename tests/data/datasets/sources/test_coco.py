@@ -53,6 +53,13 @@ def test_people_crowds_and_background(tmp_path: Path) -> None:
     assert (keypoints[:, 2] > 0).sum() == 3
 
 
+def test_two_pictures_of_one_number_are_refused(tmp_path: Path) -> None:
+    data = content()
+    data["images"][1]["id"] = 7
+    with pytest.raises(PoseFileError, match="id 7 occurs twice"):
+        prepared(tmp_path, data)
+
+
 def test_pictures_that_are_not_there_are_left_out(tmp_path: Path, capsys) -> None:
     (tmp_path / "8.jpg").touch()
     records = prepared(tmp_path, content(), "--images", str(tmp_path))

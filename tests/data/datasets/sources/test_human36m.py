@@ -7,6 +7,7 @@ import pytest
 import torch
 from human36m_support import CAMERAS, CENTRE, FOCAL, FRAMES, JOINTS_OF_32, extrinsics, in_camera, in_picture
 
+from lcrnet_d2.data.datasets.pose_json import PoseFileError
 from lcrnet_d2.data.datasets.sources.human36m import PROTOCOLS, Camera, Choice, Take, TakeName, take_records
 from lcrnet_d2.structures import BODY13, H36M17
 
@@ -66,6 +67,15 @@ def test_head_9_is_the_middle_and_10_the_top(take: Take) -> None:
     assert take.poses_3d[0, H36M17.index("head")][1] != take.poses_3d[0, 10][1]
     with pytest.raises(ValueError, match="expected 9"):
         next(take_records(take, Choice(("S1",)), 8))
+
+
+def test_a_step_that_the_file_cannot_give_is_refused(take: Take) -> None:
+    """10 of 50 frames a second: every 64th frame would be every 320th, a fifth of P1's 928."""
+    tenth = replace(take, frames=5 * np.arange(FRAMES))
+    (error,) = take_records(tenth, Choice(("S1",), step=64))
+    assert isinstance(error, PoseFileError) and "every 5th frame" in str(error) and "--step" in str(error)
+    assert len(list(take_records(tenth, Choice(("S1",), step=5)))) == FRAMES
+    assert len(list(take_records(tenth, Choice(("S1",))))) == FRAMES  # all that it holds
 
 
 def test_subsampling_by_step_and_by_distance() -> None:

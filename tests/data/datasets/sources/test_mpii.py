@@ -68,7 +68,7 @@ def test_the_release(tmp_path: Path, images: Path) -> None:
     code, records = prepared(tmp_path, "mpii.mat", "--num-validation", "1")
     # Video 1 has two pictures, video 2 one: for one validation picture only video 2 fits.
     assert code == 0 and sorted(records) == ["train/a", "train/b", "val/c"]
-    assert records["train/b"]["annotations"] == []
+    assert records["train/b"]["annotations"] == [] and records["train/b"]["partly_annotated"]  # no background
     person, without = records["train/a"]["annotations"]
     keypoints = np.array(person["keypoints"]).reshape(-1, 3)
     assert keypoints[BODY13.index("right_wrist")].tolist() == [30.5, 40.5, 1]
@@ -132,6 +132,25 @@ def test_json_and_h5_give_the_same(tmp_path: Path, images: Path) -> None:
             assert np.allclose(one["keypoints"], other["keypoints"]) and np.allclose(one["bbox"], other["bbox"])
             assert np.allclose(one["objpos"], other["objpos"]) and np.isclose(one["scale"], other["scale"])
             assert one["head_size"] == pytest.approx(25 * 0.2) and other["head_size"] == pytest.approx(25 * 0.2)
+
+
+def test_a_list_of_other_pictures_is_refused(tmp_path: Path, images: Path) -> None:
+    """It would put every picture into the training set, silently."""
+    (tmp_path / "people.json").write_text(json.dumps(people()))
+    (tmp_path / "val.txt").write_text("images/c.jpg\n")
+    with pytest.raises(PoseFileError, match=r"images/c\.jpg.*a\.jpg"):
+        prepared(tmp_path, "people.json", "--validation-images", str(tmp_path / "val.txt"))
+
+
+@pytest.mark.parametrize(
+    ("flag", "v"), [(0, 1), (0.0, 1), ("0", 1), (False, 1), (1, 2), (1.0, 2), ("1", 2), ([], 2), ("", 2)]
+)
+def test_hidden_however_the_flag_is_written(tmp_path: Path, flag: Any, v: int) -> None:
+    content = release()
+    content["annolist"][2]["annorect"]["annopoints"]["point"]["is_visible"] = flag
+    savemat(tmp_path / "mpii.mat", {"RELEASE": content})
+    (person,) = read_mpii(tmp_path / "mpii.mat")[2].people
+    assert person.joints[RIGHT_WRIST].tolist() == [5.5, 6, v]
 
 
 @pytest.mark.parametrize("file", ["people.json", "people.h5"])
