@@ -34,7 +34,11 @@ setup: $(STAMP)
 demo-train: setup
 	$(PYTHON) tools/quick_start.py $(if $(PHOTOS),--photos $(PHOTOS))
 
-demo: demo-train
+# People in photos, by the trained weights that come with the package. PHOTOS=folder for your own instead of the samples.
+SAMPLES = docs/samples $(shell $(PYTHON) -c "import matplotlib; print(matplotlib.get_data_path())")/sample_data/grace_hopper.jpg
+
+demo: setup
+	$(PYTHON) tools/demo.py --config-file lcrnet_lite0_research --input $(or $(PHOTOS),$(SAMPLES)) --output output/photos --html
 
 test: setup
 	$(PYTHON) -m pytest -q tests

@@ -28,7 +28,13 @@ class PinholeCamera:
 
     @classmethod
     def from_fov(cls, image_size: tuple[int, int], fov: float = DEFAULT_FOV) -> PinholeCamera:
-        """Camera of an (H, W) image with `fov` degrees along its longer side, looking at its middle."""
+        """Camera of an (H, W) image with `fov` degrees along its longer side, looking at its middle.
+
+        Raises:
+            ValueError: a field of view that is not between 0 and 180.
+        """
+        if not 0 < fov < 180:
+            raise ValueError(f"a field of view of {fov} degrees; expected more than 0 and less than 180")
         height, width = image_size
         focal = 0.5 * max(height, width) / math.tan(math.radians(fov) / 2)
         return cls(focal, focal, width / 2, height / 2)

@@ -46,10 +46,10 @@ class OneEuroFilter:
         Raises:
             ValueError: a time not after the last one.
         """
-        values = np.asarray(values, dtype=np.float64)
+        values = np.array(values, dtype=np.float64)  # a copy: the caller may write its next sample into the same memory
         if self._time is None:
             self._time, self._value, self._speed = time, values, np.zeros_like(values)
-            return values
+            return values.copy()
         dt = time - self._time
         if not dt > 0:
             raise ValueError(f"a sample at {time} s after one at {self._time} s")
@@ -61,12 +61,12 @@ class OneEuroFilter:
         known = np.isfinite(self._value)
         self._time, self._speed = time, np.where(known, speed, 0.0)
         self._value = np.where(known, smoothed, values)
-        return self._value
+        return self._value.copy()
 
 
 def _gain(cutoff: float | np.ndarray, dt: float) -> np.ndarray:
     r = 2 * math.pi * dt * np.asarray(cutoff)
-    return r / (r + 1)
+    return 1 - 1 / (1 + r)  # r / (r + 1) would be NaN for an infinite r
 
 
 @dataclass

@@ -151,11 +151,12 @@ def pckh(
         thresholds: T values of delta.
 
     Returns:
-        (N, T).
+        (N, T); T may be 0.
     """
     errors, mask = _joint_errors_2d(pred, gt, head_size, visible)
-    shares = [_mean_over((errors <= delta).double(), mask) for delta in thresholds]
-    return in_kind_of(pred, torch.stack(shares, 1))
+    deltas = errors.new_tensor(thresholds)
+    correct = (errors[:, None] <= deltas[:, None]).double()  # (N, T, J)
+    return in_kind_of(pred, _mean_over(correct, mask[:, None].expand(correct.shape)))
 
 
 def head_size(head_boxes: Array) -> Array:

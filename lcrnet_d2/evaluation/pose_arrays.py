@@ -19,8 +19,9 @@ Array = TypeVar("Array", np.ndarray, Tensor)
 
 def to_float64(values: np.ndarray | Tensor, device: torch.device | None = None) -> Tensor:
     """Values as a float64 tensor. May share memory with the argument: never write into the result."""
-    tensor = values if isinstance(values, Tensor) else torch.from_numpy(np.asarray(values, dtype=np.float64))
-    return tensor.to(device=device, dtype=torch.float64)
+    if not isinstance(values, Tensor):  # order: torch knows no negative strides
+        values = torch.from_numpy(np.asarray(values, dtype=np.float64, order="C"))
+    return values.to(device=device, dtype=torch.float64)
 
 
 def in_kind_of(example: Array, result: Tensor) -> Array:
@@ -43,7 +44,9 @@ def checked_poses(
         raise ValueError(f"predicted and true poses must both be (N, J, d), got {shapes}")
     if visible is None:
         return pred64, gt64, torch.ones(pred64.shape[:2], dtype=torch.bool, device=pred64.device)
-    mask = torch.as_tensor(visible, device=pred64.device).bool()
+    if not isinstance(visible, Tensor):
+        visible = torch.from_numpy(np.asarray(visible, order="C"))
+    mask = visible.to(pred64.device).bool()
     if mask.shape != pred64.shape[:2]:
         raise ValueError(f"visible must be (N, J) = {tuple(pred64.shape[:2])}, got {tuple(mask.shape)}")
     return pred64, gt64, mask

@@ -30,7 +30,11 @@ __all__ = ["TakeFile", "find_takes", "read_take", "read_takes", "subject_of"]
 _MOTION = (".amc", ".bvh", ".c3d")
 _MAX_MEMBER_BYTES = 512 * 2**20
 _MAX_ARCHIVE_BYTES = 64 * 2**30  # unpacked; all of CMU takes 7 GB
-_ARCHIVE_ERRORS = (tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError, RuntimeError)
+#: UnicodeDecodeError, IndexError: names of members that are no text, or empty.
+_ARCHIVE_ERRORS = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError, RuntimeError),
+    *(UnicodeDecodeError, IndexError),
+)
 
 
 @dataclass(frozen=True)

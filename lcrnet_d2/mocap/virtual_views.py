@@ -59,7 +59,7 @@ class ViewBase:
     def oriented(self, views: Tensor | slice) -> Tensor:
         """(..., J, 3) metres: the poses of these views in the axes of their cameras, body-centred."""
         poses = self.poses_3d[self.pose_index[views]]
-        return poses @ view_rotations(self.angles[views]).transpose(-1, -2)
+        return poses @ view_rotations(self.angles[views]).to(poses).transpose(-1, -2)
 
     def poses_2d(self, views: Tensor | slice) -> Tensor:
         """(..., J, 2) metres, x right, y down: the orthographic projections of these views."""

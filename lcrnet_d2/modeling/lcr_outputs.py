@@ -231,14 +231,14 @@ def select_pose_proposals(probabilities: Tensor, min_score: float, min_count: in
     """The (box, class) pairs worth decoding: all of at least `min_score`, and the best `min_count` at least.
 
     Args:
-        probabilities: (R, C), without background.
+        probabilities: (R, C), without background. NaN counts as less than 0.
 
     Returns:
         scores, box and class of each pair, (P,) each, in order of box and class.
     """
     flat = probabilities.flatten()
     count = max(int((flat >= min_score).sum()), min(min_count, len(flat)))
-    pairs = flat.topk(count).indices.sort().values
+    pairs = flat.nan_to_num(-1.0).topk(count).indices.sort().values
     return flat[pairs], pairs // probabilities.shape[1], pairs % probabilities.shape[1]
 
 

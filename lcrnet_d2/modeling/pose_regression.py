@@ -5,6 +5,7 @@ Shapes: R boxes, J joints.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -32,8 +33,8 @@ class PoseTransform:
     last_pixel_boxes: bool = False
 
     def __post_init__(self) -> None:
-        if not self.scale > 0:
-            raise ValueError(f"POSE_REG_SCALE is {self.scale}, expected a positive number")
+        if not 0 < self.scale < math.inf:
+            raise ValueError(f"POSE_REG_SCALE is {self.scale}, expected a positive, finite number")
 
     def get_deltas(
         self, boxes: Tensor, anchors_2d: Tensor, anchors_3d: Tensor, poses_2d: Tensor, poses_3d: Tensor

@@ -12,13 +12,13 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+
+from .guarded_reading import read_apart
 
 __all__ = ["check_mat", "load_mat", "read_h5", "read_json", "read_npz", "refused"]
 
@@ -29,6 +29,8 @@ _MAX_JSON_BYTES = 4 * 2**30
 #: packed to a half or a third, long runs of zeros to a thousandth.
 _MAX_RATIO, _ALWAYS_ALLOWED = 100, 64 * 2**20
 _MAX_MAT_BYTES = 2 * 2**30
+#: Seconds that reading a Matlab file may take, whatever its size, and for each MB; MPII's 13 MB take some twenty.
+_MAT_SECONDS, _MAT_SECONDS_PER_MB = 60.0, 20.0
 
 #: What readers of damaged files raise beside ValueError; MemoryError, as a claim of petabytes is refused that way.
 _FILE_ERRORS = (
@@ -127,26 +129,21 @@ def read_h5(path: str | Path, names: Sequence[str], max_bytes: int = 2 * 2**30) 
 def load_mat(path: str | Path, **options: bool) -> dict[str, Any]:
     """Variables of a Matlab file, by scipy's `loadmat` with these options.
 
-    Reads it in a process of its own: one flipped bit in 200 of a small file kills scipy's reader.
+    Reads it in a process of its own: one flipped bit in 200 of a small file kills scipy's reader. One that takes more
+    than a minute, and 20 s for each MB, is given up.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: see `check_mat`; damaged otherwise.
     """
     check_mat(path)
-    with ProcessPoolExecutor(1) as pool:
-        try:
-            return pool.submit(_loadmat, str(path), options).result()
-        except BrokenProcessPool:
-            raise ValueError(f"{path} is not a whole Matlab file: reading it killed the process") from None
-        except Exception as error:  # scipy raises whatever its parser trips over: struct, zlib, type errors ...
-            raise ValueError(f"{path} is not a whole Matlab file: {error!r}") from error
-
-
-def _loadmat(path: str, options: dict[str, bool]) -> dict[str, Any]:
     from scipy.io import loadmat
 
-    return loadmat(path, **options)
+    seconds = _MAT_SECONDS + _MAT_SECONDS_PER_MB * Path(path).stat().st_size / 1e6
+    try:
+        return read_apart(seconds, loadmat, str(path), **options)
+    except Exception as error:  # scipy raises whatever its parser trips over: struct, zlib, type errors ...
+        raise ValueError(f"{path} is not a whole Matlab file: {error!r}") from error
 
 
 def check_mat(path: str | Path, max_bytes: int = _MAX_MAT_BYTES) -> None:

@@ -43,12 +43,17 @@ def mirror_poses_3d(poses_3d: Tensor, skeleton: Skeleton) -> Tensor:
 
 
 def without_heading(poses_3d: Tensor, skeleton: Skeleton) -> Tensor:
-    """(N, J, 3) body-centred poses turned about the vertical (y), left shoulders and hips to +x of the right ones."""
+    """(N, J, 3) body-centred poses turned about the vertical (y), left shoulders and hips to +x of the right ones.
+
+    A pose with both straight above each other has no heading and stays as it is.
+    """
     sides = (skeleton.indices([f"{side}_shoulder", f"{side}_hip"]) for side in ("right", "left"))
     right, left = (poses_3d[:, joints].sum(1) for joints in sides)
     across = left - right
-    length = torch.linalg.vector_norm(across[:, [0, 2]], dim=-1).clamp(min=1e-9)
-    cos, sin = (across[:, 0] / length)[:, None], (across[:, 2] / length)[:, None]
+    length = torch.linalg.vector_norm(across[:, [0, 2]], dim=-1)
+    turned, length = length > 1e-9, length.clamp(min=1e-9)
+    cos = torch.where(turned, across[:, 0] / length, 1.0)[:, None]
+    sin = torch.where(turned, across[:, 2] / length, 0.0)[:, None]
     x, y, z = poses_3d.unbind(-1)
     return torch.stack([cos * x + sin * z, y, cos * z - sin * x], -1)
 
