@@ -131,3 +131,9 @@ def test_an_orthographic_camera_is_fitted_to_how_large_people_appear() -> None:
     nobody = OrthographicCamera.fitted(seen[:0], poses[:0], (480, 640))
     assert place_people(seen[:0], poses[:0], nobody).shape == (0, 3) and nobody.pixels_per_metre > 0
     assert place_people(torch.full((1, 13, 2), torch.nan), poses[:1], camera).isnan().all()
+
+
+@pytest.mark.parametrize("fov", [0.0, -60.0, 180.0, float("nan")])
+def test_a_field_of_view_lies_between_0_and_180_degrees(fov: float) -> None:
+    with pytest.raises(ValueError, match="field of view"):
+        PinholeCamera.from_fov((480, 640), fov)

@@ -171,3 +171,19 @@ def test_a_number_that_is_none_stays_in_its_signal_and_is_forgotten(bad: float) 
     np.testing.assert_array_equal(smooth[:, 0], clean[:, 0])
     assert smooth[3:, 1] == pytest.approx(1)
     assert OneEuroFilter(1.0, 0.0)(np.zeros((0, 13, 2)), 0.0).shape == (0, 13, 2)
+
+
+def test_the_callers_memory_is_its_own() -> None:
+    """One buffer for every sample, and results written into: the same as with fresh arrays."""
+    reused, fresh, buffer = OneEuroFilter(2.0, 5.0), OneEuroFilter(2.0, 5.0), np.zeros(1)
+    for time in range(3):
+        buffer[:] = time
+        out, expected = reused(buffer, time / FPS), fresh(np.array([float(time)]), time / FPS)
+        assert out == expected and (time == 0 or out < time)
+        out[:] = 100.0
+
+
+def test_a_jump_beyond_all_numbers_is_followed() -> None:
+    smooth = OneEuroFilter(2.0, 5.0)
+    smooth(np.zeros(1), 0.0)
+    assert smooth(np.full(1, 1e308), 1 / FPS)[0] == pytest.approx(1e308)

@@ -1,12 +1,12 @@
-"""Makes the pictures of the README: a detection, the 3D view, the anchor poses, the interactive page.
+"""Makes the pictures of the README: a detection, the 3D view, a gallery, the anchor poses, the interactive page.
 
 Without a config the people are the truth of synthetic scenes, with one the model finds them. The page needs Chromium
 and the extra "dev" (playwright); without them its picture is left as it is, and said so.
 
 examples:
   tools/make_readme_pictures.py
-  tools/make_readme_pictures.py --config-file output/demo/config.yaml --weights output/demo/training/model_final.pth \\
-      --anchors output/demo/anchor_poses.npz --input photos/one.jpg photos/two.jpg
+  tools/make_readme_pictures.py --config-file lcrnet_lite0_research --input docs/samples \\
+      --anchors datasets/lspe/anchors_research.npz
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ Detection = tuple[np.ndarray, DetectedPeople]
 #: (seed, index) of the test split's scenes whose truth is drawn: people cut off, in front of each other, lying.
 SCENES = ((1, 27), (1, 0), (1, 19))
 _NUM_ANCHORS, _ANCHOR_SCENES = 24, 150
+_CELL = 400  # px of a picture of the gallery
 _LARGEST = 250_000  # bytes of a picture in the repository
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -53,6 +54,7 @@ def main(argv: list[str] | None = None) -> None:
         raise SystemExit(f"no images among {' '.join(args.input)}")
     write_jpeg(args.output / "detection.jpg", side_by_side([overlay(*d) for d in detections[:2]]))
     write_jpeg(args.output / "view_3d.jpg", draw_people(*detections[-1]))
+    write_jpeg(args.output / "gallery.jpg", gallery(detections))
     anchors = AnchorPoses.load(args.anchors) if args.anchors else synthetic_anchors()
     write_jpeg(args.output / "anchors.jpg", anchor_sheet(anchors))
     screenshot = picture_of_page(detections)
@@ -113,6 +115,20 @@ def side_by_side(pictures: list[np.ndarray]) -> np.ndarray:
     height = pictures[0].shape[0]
     sizes = [(round(p.shape[1] * height / p.shape[0]), height) for p in pictures]
     return np.concatenate([cv2.resize(p, s) for p, s in zip(pictures, sizes, strict=True)], axis=1)
+
+
+def gallery(detections: list[Detection]) -> np.ndarray:
+    """Everyone found in each picture, four pictures in a row, all of them: none is picked."""
+    cells = []
+    for detection in detections:
+        picture = overlay(*detection)
+        scale = _CELL / max(picture.shape[:2])
+        small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        cell = np.full((_CELL, _CELL, 3), 255, np.uint8)
+        cell[: small.shape[0], : small.shape[1]] = small
+        cells.append(cell)
+    cells += [np.full_like(cells[0], 255)] * (-len(cells) % 4)
+    return np.concatenate([np.concatenate(cells[i : i + 4], axis=1) for i in range(0, len(cells), 4)])
 
 
 def picture_of_page(detections: list[Detection]) -> np.ndarray | None:

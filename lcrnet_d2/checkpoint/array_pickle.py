@@ -23,7 +23,7 @@ __all__ = ["UNREADABLE", "ArrayUnpickler", "load_array_pickle", "load_torch_file
 #: What readers of pickles and of torch's files raise for files that are cut short, damaged or of another kind.
 UNREADABLE = (
     *(pickle.UnpicklingError, EOFError, LookupError, RuntimeError, AttributeError),
-    *(ValueError, TypeError, OverflowError, MemoryError, zipfile.BadZipFile),
+    *(ValueError, TypeError, OverflowError, MemoryError, SystemError, AssertionError, zipfile.BadZipFile),
 )
 
 
@@ -36,15 +36,48 @@ def _storage(content: bytes) -> torch.TypedStorage:
     return storage
 
 
-def _empty_array(kind: object, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+class _Kind:
+    """Stands for numpy.dtype, whose own state would let the file set flags that numpy trusts: what is a pointer, say.
+
+    Takes kind and byte order alone, of numbers, texts and objects.
+    """
+
+    def __init__(self, kind: str, *_: Any) -> None:
+        if not isinstance(kind, str) or not re.fullmatch(r"[biufcSU]\d{1,9}|O8?", kind):
+            raise pickle.UnpicklingError(f"an array of {kind!r}; only numbers and texts are read")
+        self.dtype = np.dtype(kind)
+
+    def __setstate__(self, state: Any) -> None:
+        _, order, *fields = state[:5]  # then sizes, which follow from the kind, and flags
+        if order not in ("<", ">", "|", "=") or fields != [None] * 3:
+            raise pickle.UnpicklingError(f"an array of {self.dtype} in the order {order!r} with the fields {fields}")
+        self.dtype = self.dtype.newbyteorder(order)
+
+
+class _Array(np.ndarray):
+    """An array whose state names its kind by the stand-in."""
+
+    def __setstate__(self, state: Any) -> None:
+        version, shape, kind, order, content = state
+        super().__setstate__((version, shape, _dtype(kind), order, content))
+
+
+def _dtype(kind: Any) -> np.dtype:
+    if not isinstance(kind, _Kind):
+        raise pickle.UnpicklingError(f"an array whose kind is a {type(kind).__name__}")
+    return kind.dtype
+
+
+def _empty_array(kind: object, shape: tuple[int, ...], *_: Any) -> np.ndarray:
     """An empty array, as every pickle of one begins; its state brings as many bytes as it claims. A filled one would
     take whatever memory the file asks for."""
     if kind is not _NDARRAY or shape != (0,):
         raise pickle.UnpicklingError(f"an array that begins with the shape {shape}")
-    return np.empty(0, dtype)
+    return np.empty(0, np.uint8).view(_Array)
 
 
-def _scalar(dtype: np.dtype, content: bytes | str) -> Any:
+def _scalar(kind: _Kind, content: bytes | str) -> Any:
+    dtype = _dtype(kind)
     data = content.encode("latin1") if isinstance(content, str) else content
     if dtype.hasobject or len(data) != dtype.itemsize:
         raise pickle.UnpicklingError(f"a number of {dtype} in {len(data)} bytes")
@@ -66,9 +99,9 @@ def _parameter(tensor: torch.Tensor, *_: Any) -> torch.Tensor:
     return tensor
 
 
-def _array(memory: Any, dtype: np.dtype, shape: tuple[int, ...], order: Any) -> np.ndarray:
+def _array(memory: Any, kind: _Kind, shape: tuple[int, ...], order: Any) -> np.ndarray:
     """How pickle's protocol 5 holds an array."""
-    return np.frombuffer(memory, dtype).reshape(shape, order=order)
+    return np.frombuffer(memory, _dtype(kind)).reshape(shape, order=order)
 
 
 def _encode(text: str, encoding: str) -> bytes:
@@ -85,7 +118,7 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     ("_codecs", "encode"): _encode,
     ("collections", "OrderedDict"): OrderedDict,
     ("numpy", "ndarray"): _NDARRAY,
-    ("numpy", "dtype"): np.dtype,
+    ("numpy", "dtype"): _Kind,
     **{(f"numpy.{c}.multiarray", "_reconstruct"): _empty_array for c in ("core", "_core")},
     **{(f"numpy.{c}.multiarray", "scalar"): _scalar for c in ("core", "_core")},
     **{(f"numpy.{c}.numeric", "_frombuffer"): _array for c in ("core", "_core")},
@@ -131,7 +164,9 @@ def load_torch_file(path: str | Path) -> Any:
     try:
         _refuse_compressed(path)
         return torch.load(path, map_location="cpu", weights_only=True)
-    except UNREADABLE as error:
+    except FileNotFoundError:
+        raise
+    except (*UNREADABLE, OSError) as error:  # OSError: torch reads where the archive's table of contents points to
         named = re.search(r"GLOBAL (\S+)", str(error))
         reason = f"it names {named[1]}; only tensors and plain containers are read" if named else str(error)
         first_line = reason.partition("\n")[0] or type(error).__name__  # an empty file has no message

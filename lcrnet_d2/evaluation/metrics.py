@@ -221,5 +221,5 @@ def _root_area(boxes: np.ndarray | Tensor) -> Tensor:
 
 
 def _mean_over(values: Tensor, mask: Tensor) -> Tensor:
-    """(N,) mean of the masked entries of (N, J); NaN where there are none."""
-    return torch.where(mask, values, torch.zeros_like(values)).sum(1) / mask.sum(1)
+    """(...) mean of the masked entries of (..., J); NaN where there are none."""
+    return torch.where(mask, values, torch.zeros_like(values)).sum(-1) / mask.sum(-1)

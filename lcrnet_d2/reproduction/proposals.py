@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from detectron2.config import CfgNode
 from detectron2.structures import Boxes, Instances
 from torch import Tensor, nn
 
@@ -30,15 +31,37 @@ _FIELDS = ("scores", "poses_2d", "poses_3d", "classes", "confidences", "regions"
 
 @dataclass(frozen=True)
 class Rules:
-    """The thresholds of Sec. 3.5 that are compared; the other rules of the integration are its defaults.
+    """The rules of the integration (Sec. 3.5), as `integrate_pose_proposals` explains them.
 
     Attributes:
         t_3d: m, of Eq. 6.
         iou_threshold: of the boxes around the 2D joints.
+        clip_boxes: to the image, before they are compared.
     """
 
     t_3d: float
     iou_threshold: float
+    clip_boxes: bool = True
+    all_modes: bool = False
+    min_seed_score: float = 0.05
+    min_mode_score: float = 0.002
+    lower_body_weight: float = 0.1
+    last_pixel_boxes: bool = False
+
+    @classmethod
+    def of_config(cls, cfg: CfgNode) -> Rules:
+        """Those that the network of this config integrates by."""
+        node = cfg.MODEL.LCRNET.INTEGRATION
+        return cls(
+            t_3d=node.T_3D,
+            iou_threshold=node.IOU_THRESH,
+            clip_boxes=node.CLIP_BOXES,
+            all_modes=node.ALL_MODES,
+            min_seed_score=node.MIN_SEED_SCORE,
+            min_mode_score=node.MIN_MODE_SCORE,
+            lower_body_weight=node.LOWER_BODY_WEIGHT,
+            last_pixel_boxes=cfg.MODEL.LCRNET.LAST_PIXEL_BOXES,
+        )
 
 
 class SavedProposals(Sequence[dict[str, Tensor]]):
@@ -152,10 +175,15 @@ def _people(
         proposals.scores,
         proposals.poses_2d,
         proposals.poses_3d,
-        size,
+        size if rules.clip_boxes else None,
         proposals.classes >= num_anchor_poses,
         skeleton.lower_limbs,
         iou_threshold=rules.iou_threshold,
         t_3d=rules.t_3d,
+        all_modes=rules.all_modes,
+        min_seed_score=rules.min_seed_score,
+        min_mode_score=rules.min_mode_score,
+        lower_body_weight=rules.lower_body_weight,
+        last_pixel_boxes=rules.last_pixel_boxes,
     )
     return people_to_instances(people, proposals, Instances(size, proposal_boxes=Boxes(image["regions"])))

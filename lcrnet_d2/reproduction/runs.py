@@ -61,8 +61,7 @@ class SyntheticRuns:
 
     def default_rules(self, experiment: Experiment) -> Rules:
         """Those of its config."""
-        node = config_of(experiment, self.root, self.opts).MODEL.LCRNET.INTEGRATION
-        return Rules(t_3d=node.T_3D, iou_threshold=node.IOU_THRESH)
+        return Rules.of_config(config_of(experiment, self.root, self.opts))
 
     def anchors(self, experiment: Experiment) -> AnchorPoses:
         cfg = _ensure_trained_with_start(experiment, self.root, self.opts, self.processes)

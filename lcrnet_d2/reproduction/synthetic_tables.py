@@ -7,6 +7,7 @@ people that all runs of a table find, so that no run gains by finding the easy o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -18,7 +19,6 @@ from ..structures import BODY13
 from .experiments import COMPARED_K, GRID_K, SYNTHETIC, runs_of_k
 from .people_errors import PeopleErrors
 from .pictures import new_figure, save_figure
-from .proposals import Rules
 from .runs import SyntheticRuns
 from .subsets import by_facing, by_joints_inside, with_mpii_marks
 
@@ -178,8 +178,10 @@ def _share(flags: np.ndarray) -> str:
 def ppi(runs: SyntheticRuns, folder: Path) -> str:
     """Sec. 3.5 and 4: NMS against PPI over T_3D and the IoU threshold, on saved proposals."""
     experiment = runs_of_k(GRID_K)[0]
+    rules = runs.default_rules(experiment)
     cells = {
-        (t, iou): runs.results(experiment, Rules(t_3d=t, iou_threshold=iou)).errors for t, iou in product(_T_3D, _IOU)
+        (t, iou): runs.results(experiment, replace(rules, t_3d=t, iou_threshold=iou)).errors
+        for t, iou in product(_T_3D, _IOU)
     }
     used = common(*(errors[m] for errors in cells.values() for m in ("nms", "ppi")))
     parts = {

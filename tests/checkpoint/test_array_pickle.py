@@ -127,3 +127,69 @@ def test_packed_checkpoints_are_refused(tmp_path: Path) -> None:
     assert load_torch_file(tmp_path / "a.pth")["model"].shape == (1000,)
     with pytest.raises(ValueError, match="compressed"):
         load_torch_file(tmp_path / "b.pth")
+
+
+class Number:
+    """Unpickles as a number whose kind has such a state."""
+
+    def __init__(self, kind: str, *state: object) -> None:
+        self.call = (np._core.multiarray.scalar, (Kind(kind, state), bytes(8)))  # pyright: ignore
+
+    def __reduce__(self) -> tuple:
+        return self.call
+
+
+class Kind:
+    def __init__(self, kind: str, state: tuple) -> None:
+        self.call = (np.dtype, (kind, False, True), state)
+
+    def __reduce__(self) -> tuple:
+        return self.call
+
+
+def test_a_file_sets_no_flags_of_numpys(tmp_path: Path) -> None:
+    """63: each of the 8 bytes of a number would be taken for a pointer to an object."""
+    number = {"x": Number("f8", 3, "<", None, None, None, -1, -1, 63)}
+    loaded = load_array_pickle(write(tmp_path / "x.pkl", number))
+    assert loaded["x"] == 0.0 and not loaded["x"].dtype.hasobject
+
+
+@pytest.mark.parametrize(
+    ("kind", "state"),
+    [
+        ("f8", (3, "x", None, None, None, -1, -1, 0)),
+        ("f8", (3, "<", ("f4", (2,)), None, None, -1, -1, 0)),
+        ("V8", (3, "|", None, None, None, 8, 1, 0)),
+        ("f8", (3,)),
+        ("f8", 7),
+    ],
+)
+def test_damaged_kinds_of_arrays_are_refused(kind: str, state: object, tmp_path: Path) -> None:
+    number = Number(kind)
+    number.call[1][0].call = (np.dtype, (kind, False, True), state)
+    with pytest.raises(ValueError, match="refused to read the pickle"):
+        load_array_pickle(write(tmp_path / "x.pkl", {"x": number}))
+
+
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+@pytest.mark.parametrize("dtype", [">f4", "<i8", "bool", "U5", "S3", "complex64", "object"])
+def test_kinds_of_arrays_come_back(dtype: str, protocol: int, tmp_path: Path) -> None:
+    array = np.array([[1, 0], [2, 3]]).astype(dtype)
+    loaded = load_array_pickle(write(tmp_path / "x.pkl", {"x": array}, protocol))["x"]
+    plain = pickle.loads(pickle.dumps(array, protocol))  # has turned the bytes of >f4 round, but for protocol 5
+    assert loaded.dtype == plain.dtype and (loaded == array).all()
+
+
+@pytest.mark.parametrize("error", [OSError(22, "Invalid argument"), AssertionError("Invalid argument")])
+def test_errors_of_torchs_reader_name_the_file(tmp_path: Path, monkeypatch, error: Exception) -> None:
+    torch.save({"a": torch.ones(2)}, tmp_path / "x.pth")
+
+    def invalid(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(torch, "load", invalid)
+    with pytest.raises(ValueError, match=r"refused to read .*x\.pth: .*Invalid argument"):
+        load_torch_file(tmp_path / "x.pth")
+    with pytest.raises(FileNotFoundError):
+        monkeypatch.undo()
+        load_torch_file(tmp_path / "none.pth")

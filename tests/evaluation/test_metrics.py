@@ -240,3 +240,15 @@ def test_an_interval_lies_within_the_values_and_moves_with_them(values, level, s
     assert min(values) - 1e-6 <= low <= high <= max(values) + 1e-6
     moved = bootstrap_interval(np.array(values) + 7, level, resamples=50, seed=seed)
     np.testing.assert_allclose(moved, (low + 7, high + 7), atol=1e-6)
+
+
+def test_arrays_read_backwards():
+    pred, gt, visible = noisy(4)
+    backwards = pred[:, ::-1], gt[:, ::-1], visible[:, ::-1]
+    np.testing.assert_allclose(mpjpe(*backwards), mpjpe(pred, gt, visible))
+
+
+def test_pckh_without_thresholds_or_joints():
+    gt = np.zeros((2, 4, 2))
+    assert pckh(gt, gt, np.ones(2), thresholds=()).shape == (2, 0)
+    assert np.isnan(pckh(gt[:, :0], gt[:, :0], np.ones(2))).all()

@@ -167,3 +167,15 @@ def test_a_skeleton_too_large_to_read_is_named_and_the_others_are_used(
     monkeypatch.setattr(takes_module, "_MAX_MEMBER_BYTES", 9998)
     takes, broken = split(read_takes([tmp_path], fps=10.0))
     assert len(takes) == 2 and len(broken) == 1 and "01/01.asf" in str(broken[0])
+
+
+@pytest.mark.parametrize("error", [UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no text"), IndexError("no name")])
+def test_an_archive_with_a_damaged_list_is_reported(tmp_path, monkeypatch, error: Exception) -> None:
+    archive = write_zip(tmp_path)
+
+    def damaged(*_) -> None:
+        raise error
+
+    monkeypatch.setattr(zipfile, "ZipFile", damaged)
+    (found, *_) = find_takes(archive)
+    assert isinstance(found, BrokenTakeError) and "cannot be read" in str(found)

@@ -161,3 +161,9 @@ def test_other_anchor_poses_are_an_error(anchors: AnchorPoses, full_body_anchors
     out.anchor_poses_3d += 0.01
     with pytest.raises(ValueError, match="not those of"):
         out.check_anchor_poses(anchors)
+
+
+def test_nan_takes_no_real_pairs_place() -> None:
+    probabilities = torch.tensor([[math.nan, 0.3], [0.6, math.nan]])
+    scores, boxes, classes = select_pose_proposals(probabilities, 0.5, 2)
+    assert scores.tolist() == pytest.approx([0.3, 0.6]) and boxes.tolist() == [0, 1] and classes.tolist() == [1, 0]

@@ -93,3 +93,9 @@ def test_a_number_that_is_none_stays_in_its_row(name: str) -> None:
     spoilt = PoseTransform().get_deltas(**e)
     assert not torch.equal(spoilt[7], clean[7])
     assert torch.equal(spoilt[torch.arange(20) != 7], clean[torch.arange(20) != 7])
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_scale_is_positive_and_finite(scale: float) -> None:
+    with pytest.raises(ValueError, match="POSE_REG_SCALE"):
+        PoseTransform(scale)

@@ -33,8 +33,7 @@ def network(tmp_path: Path):
 def test_the_networks_own_people_come_back(network, tmp_path: Path) -> None:
     cfg, model, records, inputs = network
     save_proposals(model, inputs, BODY13, tmp_path / "proposals.npz")
-    node = cfg.MODEL.LCRNET.INTEGRATION
-    rules = Rules(t_3d=node.T_3D, iou_threshold=node.IOU_THRESH)
+    rules = Rules.of_config(cfg)
     ours = integrate(SavedProposals(tmp_path / "proposals.npz"), records, BODY13, rules)
     with torch.no_grad():
         for record, given, mine in zip(records, inputs, ours, strict=True):
@@ -65,3 +64,19 @@ def test_proposals_of_other_images_are_refused(network, tmp_path: Path) -> None:
     save_proposals(model, inputs[:2], BODY13, tmp_path / "proposals.npz")
     with pytest.raises(ValueError, match="2 images, the data set has 6"):
         integrate(SavedProposals(tmp_path / "proposals.npz"), records, BODY13, Rules(0.2, 0.2))
+
+
+def test_every_rule_of_the_config_counts(network, tmp_path: Path) -> None:
+    """The paper's own rules find more people in a group than its best mode."""
+    cfg, model, records, inputs = network
+    save_proposals(model, inputs, BODY13, tmp_path / "proposals.npz")
+    saved = SavedProposals(tmp_path / "proposals.npz")
+    few = integrate(saved, records, BODY13, Rules.of_config(cfg))
+    node = cfg.MODEL.LCRNET.INTEGRATION
+    node.ALL_MODES, node.MIN_SEED_SCORE, node.MIN_MODE_SCORE, node.LOWER_BODY_WEIGHT = True, 0.0, 0.0, 1.0
+    node.CLIP_BOXES, node.T_3D = False, 0.01
+    cfg.MODEL.LCRNET.LAST_PIXEL_BOXES = True
+    rules = Rules.of_config(cfg)
+    assert rules == Rules(0.01, node.IOU_THRESH, False, True, 0.0, 0.0, 1.0, True)
+    many = integrate(saved, records, BODY13, rules)
+    assert sum(len(p.ppi.scores) for p in many) > sum(len(p.ppi.scores) for p in few)

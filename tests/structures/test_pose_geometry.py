@@ -15,6 +15,7 @@ from lcrnet_d2.structures import (
     pose_distance,
     to_box_units,
 )
+from lcrnet_d2.structures.pose_geometry import without_heading
 
 
 def test_margin_is_ten_per_cent_on_each_side() -> None:
@@ -109,3 +110,10 @@ def test_nobody_has_no_boxes() -> None:
     assert joint_box(nobody).shape == margin_box(nobody).shape == (0, 4)
     assert to_box_units(nobody, margin_box(nobody)).shape == (0, 13, 2)
     assert centre_poses(torch.zeros(0, 13, 3), BODY13).shape == (0, 13, 3)
+
+
+def test_a_pose_without_heading_stays_as_it_is() -> None:
+    """Shoulders and hips all straight above each other: there is no direction to turn it to."""
+    pose = torch.rand(1, 13, 3, generator=torch.Generator().manual_seed(0))
+    pose[:, list(BODY13.torso)] = torch.tensor([0.0, 1.0, 0.0])
+    torch.testing.assert_close(without_heading(pose, BODY13), pose)
