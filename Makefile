@@ -19,7 +19,7 @@ setup: $(STAMP)
 	$(PYTHON) -m pip freeze --exclude-editable > .cache/present.txt
 	$(PYTHON) tools/missing_requirements.py > .cache/missing.txt
 	$(PYTHON) -m pip install -q -c .cache/present.txt -r .cache/missing.txt
-	$(PYTHON) -m pip install -q --no-deps --no-build-isolation -e .
+	$(PYTHON) -m pip install -q --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
 	@touch $@
 
 .venv/setup-done: setup.py requirements.txt tools/install_detectron2.sh
@@ -27,7 +27,7 @@ setup: $(STAMP)
 	.venv/bin/python -m pip install -q --disable-pip-version-check uv==0.13.9
 	.venv/bin/uv pip install -q --python .venv/bin/python -r requirements.txt
 	tools/install_detectron2.sh .venv/bin/python
-	.venv/bin/uv pip install -q --python .venv/bin/python --no-deps --no-build-isolation -e .
+	.venv/bin/uv pip install -q --python .venv/bin/python --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
 	@touch $@
 
 # The small model, from nothing: makes the synthetic data, trains, evaluates, detects. PHOTOS=folder adds your own.

@@ -4,12 +4,12 @@ Every person is placed before the camera (Fig. 7 of the paper): without --focal-
 one with 60 degrees along the longer side of the picture. docs/outputs.md describes what is written.
 
 examples:
-  tools/demo.py --config-file output/demo/config.yaml --input photos/*.jpg --output output/photos --html
-  tools/demo.py --config-file output/demo/config.yaml --input photos --output output/photos \\
+  tools/demo.py --config-file lcrnet_lite0_research --input photos/*.jpg --output output/photos --html
+  tools/demo.py --config-file lcrnet_lite0_research --input photos --output output/photos \\
       --focal-length 1450 --skeleton coco17 --save json csv
-  tools/demo.py --config-file output/demo/config.yaml --video-input dance.mp4 --output output/dance \\
+  tools/demo.py --config-file lcrnet_lite0_research --video-input dance.mp4 --output output/dance \\
       --smooth --save json bvh
-  tools/demo.py --config-file output/demo/config.yaml --webcam --output output/webcam --max-frames 250
+  tools/demo.py --config-file lcrnet_lite0_research --webcam --output output/webcam --max-frames 250
 """
 
 from __future__ import annotations
