@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing
 import sys
 from collections.abc import Callable
@@ -51,6 +52,7 @@ def read_apart(seconds: float, read: Callable[..., Content], *arguments: Any, **
 
 
 def _answer(sender: Connection, read: Callable[..., Any], arguments: tuple, options: dict[str, Any]) -> None:
+    faulthandler.disable()  # the caller says what happened; a trace of the child would look like a crash of the program
     try:
         answer = True, read(*arguments, **options)
     except Exception as error:  # the caller's to judge
