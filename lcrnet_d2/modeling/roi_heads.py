@@ -16,6 +16,7 @@ from detectron2.structures import Boxes, ImageList, Instances, pairwise_iou
 from torch import Tensor, nn
 
 from ..structures import PERSON, SKELETONS, Skeleton, centre_poses, joint_box, lies_in_ignored_region
+from .integration_rules import Rules
 from .lcr_outputs import LCROutputLayers, PoseProposals
 from .ppi import PosesInImage, ScoredPoses, integrate_batch, suppress_pose_proposals
 from .released_networks import LastPixelPooler
@@ -186,23 +187,12 @@ def _spread(proposals: Tensor, poses: Tensor, scores: Tensor, members: Tensor) -
 
 
 def _integration_from_config(cfg: CfgNode) -> Integration:
-    node = cfg.MODEL.LCRNET.INTEGRATION
+    method, rules = cfg.MODEL.LCRNET.INTEGRATION.METHOD, Rules.of_config(cfg)
     lower_limbs = SKELETONS[cfg.MODEL.LCRNET.SKELETON].lower_limbs
-    clip = node.CLIP_BOXES
-    last_pixel_boxes = cfg.MODEL.LCRNET.LAST_PIXEL_BOXES
 
     def ppi(images: list[ScoredPoses]) -> list[PosesInImage]:
-        return integrate_batch(
-            images if clip else [image._replace(image_size=None) for image in images],
-            lower_limbs,
-            iou_threshold=node.IOU_THRESH,
-            t_3d=node.T_3D,
-            all_modes=node.ALL_MODES,
-            min_seed_score=node.MIN_SEED_SCORE,
-            min_mode_score=node.MIN_MODE_SCORE,
-            lower_body_weight=node.LOWER_BODY_WEIGHT,
-            last_pixel_boxes=last_pixel_boxes,
-        )
+        within = images if rules.clip_boxes else [image._replace(image_size=None) for image in images]
+        return integrate_batch(within, lower_limbs, **rules.keywords())
 
     def nms(images: list[ScoredPoses]) -> list[PosesInImage]:
         return [
@@ -210,14 +200,14 @@ def _integration_from_config(cfg: CfgNode) -> Integration:
                 image.scores,
                 image.poses_2d,
                 image.poses_3d,
-                image.image_size if clip else None,
-                iou_threshold=node.IOU_THRESH,
-                last_pixel_boxes=last_pixel_boxes,
+                image.image_size if rules.clip_boxes else None,
+                iou_threshold=rules.iou_threshold,
+                last_pixel_boxes=rules.last_pixel_boxes,
             )
             for image in images
         ]
 
     methods = {"ppi": ppi, "nms": nms}
-    if node.METHOD not in methods:
-        raise ValueError(f"MODEL.LCRNET.INTEGRATION.METHOD is {node.METHOD!r}, expected one of {sorted(methods)}")
-    return methods[node.METHOD]
+    if method not in methods:
+        raise ValueError(f"MODEL.LCRNET.INTEGRATION.METHOD is {method!r}, expected one of {sorted(methods)}")
+    return methods[method]

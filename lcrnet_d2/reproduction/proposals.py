@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from detectron2.config import CfgNode
 from detectron2.structures import Boxes, Instances
 from torch import Tensor, nn
 
 from ..evaluation import ImagePredictions, predictions_from_instances
+from ..modeling.integration_rules import Rules
 from ..modeling.lcr_outputs import PoseProposals
 from ..modeling.ppi import integrate_pose_proposals
 from ..modeling.roi_heads import people_to_instances
@@ -27,41 +26,6 @@ from ..structures.whole_files import whole_file
 __all__ = ["Rules", "SavedProposals", "integrate", "save_proposals"]
 
 _FIELDS = ("scores", "poses_2d", "poses_3d", "classes", "confidences", "regions")
-
-
-@dataclass(frozen=True)
-class Rules:
-    """The rules of the integration (Sec. 3.5), as `integrate_pose_proposals` explains them.
-
-    Attributes:
-        t_3d: m, of Eq. 6.
-        iou_threshold: of the boxes around the 2D joints.
-        clip_boxes: to the image, before they are compared.
-    """
-
-    t_3d: float
-    iou_threshold: float
-    clip_boxes: bool = True
-    all_modes: bool = False
-    min_seed_score: float = 0.05
-    min_mode_score: float = 0.002
-    lower_body_weight: float = 0.1
-    last_pixel_boxes: bool = False
-
-    @classmethod
-    def of_config(cls, cfg: CfgNode) -> Rules:
-        """Those that the network of this config integrates by."""
-        node = cfg.MODEL.LCRNET.INTEGRATION
-        return cls(
-            t_3d=node.T_3D,
-            iou_threshold=node.IOU_THRESH,
-            clip_boxes=node.CLIP_BOXES,
-            all_modes=node.ALL_MODES,
-            min_seed_score=node.MIN_SEED_SCORE,
-            min_mode_score=node.MIN_MODE_SCORE,
-            lower_body_weight=node.LOWER_BODY_WEIGHT,
-            last_pixel_boxes=cfg.MODEL.LCRNET.LAST_PIXEL_BOXES,
-        )
 
 
 class SavedProposals(Sequence[dict[str, Tensor]]):
@@ -178,12 +142,6 @@ def _people(
         size if rules.clip_boxes else None,
         proposals.classes >= num_anchor_poses,
         skeleton.lower_limbs,
-        iou_threshold=rules.iou_threshold,
-        t_3d=rules.t_3d,
-        all_modes=rules.all_modes,
-        min_seed_score=rules.min_seed_score,
-        min_mode_score=rules.min_mode_score,
-        lower_body_weight=rules.lower_body_weight,
-        last_pixel_boxes=rules.last_pixel_boxes,
+        **rules.keywords(),
     )
     return people_to_instances(people, proposals, Instances(size, proposal_boxes=Boxes(image["regions"])))
