@@ -146,6 +146,9 @@ def _add_data_keys(cfg: CN) -> None:
     # is fitted into the square and scaled by a factor of SCALE_RANGE. 0: MIN_SIZE_TRAIN.
     cfg.INPUT.LCRNET.CANVAS = 0
     cfg.INPUT.LCRNET.SCALE_RANGE = [0.75, 1.75]
+    # Instead of SCALE_RANGE: the longer side of a person drawn at random becomes a share of the canvas (or of a
+    # mosaic's tile) between these two, and the picture is cropped around that person. []: whole pictures.
+    cfg.INPUT.LCRNET.PERSON_SIZE = []
     # Share of training pictures that are mosaics of four, each fitted into a quarter of the canvas.
     cfg.INPUT.LCRNET.MOSAIC = 0.0
     # Probability of each of blur, noise, recompression, a colour cast and no colour at all.

@@ -22,6 +22,7 @@ from torch import Tensor
 from ..structures import CROWD, PERSON, SKELETONS, UNANNOTATED, AnchorPoses, Skeleton, margin_box
 from .images import ImageFileError, read_image
 from .mosaic import Mosaic
+from .person_zoom import PersonZoom
 from .photographic import Degradation
 from .pose_transforms import transform_poses
 
@@ -159,7 +160,7 @@ class LCRNetDatasetMapper:
                 raise
             logging.getLogger(__name__).error("Skipped in training: %s", error)
             return None
-        augmented: Any = T.AugInput(image)
+        augmented: Any = T.AugInput(image, boxes=_boxes(_people(dataset_dict)))
         transforms = self.augmentations(augmented)
         record = {key: value for key, value in dataset_dict.items() if key != "annotations"}
         image = augmented.image
@@ -182,19 +183,22 @@ class LCRNetDatasetMapper:
         return targets(
             keypoints,
             poses_3d,
-            _transformed_boxes(others, transforms),
-            _transformed_boxes(crowds, transforms),
+            torch.from_numpy(transforms.apply_box(_boxes(others))).float(),
+            torch.from_numpy(transforms.apply_box(_boxes(crowds))).float(),
             size,
             bool(dataset_dict.get("partly_annotated", False)),
         )
 
 
-def _transformed_boxes(annotations: list[dict[str, Any]], transforms: T.TransformList) -> Tensor:
-    """(n, 4) px."""
-    if not annotations:
-        return torch.zeros((0, 4))
-    boxes = np.array([BoxMode.convert(a["bbox"], a["bbox_mode"], BoxMode.XYXY_ABS) for a in annotations])
-    return torch.from_numpy(transforms.apply_box(boxes)).float()
+def _people(dataset_dict: dict[str, Any]) -> list[dict[str, Any]]:
+    """The annotations of single people; none in testing, where dataset dicts may have no annotations."""
+    return [a for a in dataset_dict.get("annotations", []) if not a["iscrowd"]]
+
+
+def _boxes(annotations: list[dict[str, Any]]) -> np.ndarray:
+    """(n, 4) px, x1, y1, x2, y2."""
+    boxes = [BoxMode.convert(a["bbox"], a["bbox_mode"], BoxMode.XYXY_ABS) for a in annotations]
+    return np.array(boxes, dtype=float).reshape(-1, 4)
 
 
 def _check_size(image: np.ndarray, dataset_dict: dict[str, Any]) -> None:
@@ -251,6 +255,10 @@ def build_augmentations(cfg: CfgNode, is_train: bool, canvas: int = 0) -> list[T
 
 
 def _resizing(cfg: CfgNode, canvas: int) -> list[T.Augmentation]:
+    if cfg.INPUT.LCRNET.PERSON_SIZE:
+        if canvas == 0:
+            raise ValueError("INPUT.LCRNET.PERSON_SIZE is a share of a canvas: set INPUT.LCRNET.CANVAS")
+        return [PersonZoom(canvas, cfg.INPUT.LCRNET.PERSON_SIZE)]
     if canvas > 0:
         low, high = cfg.INPUT.LCRNET.SCALE_RANGE
         # Detectron2 annotates the size as a tuple of one.

@@ -197,6 +197,18 @@ def test_a_canvas_makes_every_training_picture_square_mosaics_too(files: tuple[P
     assert all(record["instances"].image_size == (64, 64) for record in mapped)
 
 
-def test_a_mosaic_without_a_canvas_is_refused(files: tuple[Path, Path]) -> None:
+@pytest.mark.parametrize("key, value", [("MOSAIC", 0.5), ("PERSON_SIZE", [0.5, 1.0])])
+def test_what_is_a_share_of_a_canvas_is_refused_without_one(files: tuple[Path, Path], key: str, value: object) -> None:
     with pytest.raises(ValueError, match="CANVAS"):
-        training_mapper(files[1], [{}], "INPUT.LCRNET.MOSAIC", 0.5)
+        training_mapper(files[1], [{}], f"INPUT.LCRNET.{key}", value)
+
+
+def test_a_person_size_brings_people_to_that_share_of_the_canvas(files: tuple[Path, Path]) -> None:
+    pose_file, anchor_file = files
+    record = next(r for r in load_pose_json(pose_file, pose_file.parent, BODY13) if len(r["annotations"]) == 1)
+    mapper = training_mapper(anchor_file, [record], "INPUT.LCRNET.CANVAS", 64, "INPUT.LCRNET.PERSON_SIZE", [0.75, 0.75])
+    mapped = mapper(record)
+    joints = mapped["instances"].gt_keypoints[0, :, :2]
+    assert mapped["image"].shape == (3, 64, 64)
+    # The annotated box has a margin of 10 % on each side: 48 px of 64 for the box, 40 for the joints.
+    assert (joints.max(0).values - joints.min(0).values).max() == pytest.approx(40, abs=1)
