@@ -19,13 +19,14 @@ from .pose_export import PoseExport, default_camera
 from .pose_file import PosedImage
 from .pose_page import PosePage
 from .predictor import PosePredictor
+from .sharding import Shard
 from .smoothing import PoseSmoother
 from .structures import Skeleton
 from .tracking import PoseTracker
 from .video import Frame, VideoReader, VideoWriter
 from .visualization import common_bounds, draw_people, scene_of, write_picture
 
-__all__ = ["DetectionOptions", "detect_in_images", "detect_in_video"]
+__all__ = ["DetectionOptions", "detect_in_images", "detect_in_video", "predict_share"]
 
 _VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".gif"}
 _LOGGER = logging.getLogger(__name__)
@@ -58,6 +59,8 @@ def detect_in_images(
 ) -> list[PosedImage]:
     """Writes poses and pictures of image files; one that cannot be read is reported, and listed with its error.
 
+    What was predicted before something stopped it, or by `predict_share`, is not predicted again.
+
     Returns:
         an entry per file, in their order, people placed before their camera in the joints of the model.
 
@@ -65,26 +68,49 @@ def detect_in_images(
         OSError: results cannot be written to `output`, which must be there.
     """
     page = PosePage()
-    with PoseExport(output, options.skeleton or predictor.skeleton, options.save, options.camera_of) as export:
-        numbered, progress = iter(enumerate(files)), tqdm(total=len(files), unit="image", desc="detecting")
-        while chunk := list(islice(numbered, predictor.batch_size)):
-            images = [_read_or_report(file) for _, file in chunk]
-            found = iter(predictor([image for image in images if isinstance(image, np.ndarray)], "RGB"))
-            for (number, file), image in zip(chunk, images, strict=True):
-                progress.update()
-                if isinstance(image, str):
-                    export.add(PosedImage(str(file), None, image))
-                    continue
-                people = export.add(PosedImage(str(file), next(found)))
-                if people is None:
-                    continue
-                if options.html:
-                    page.add(people, image, file.name)
-                if options.pictures:
-                    write_picture(output / f"{number:04d}_{file.stem}.png", draw_people(image, people))
-        progress.close()
+    export = PoseExport(output, options.skeleton or predictor.skeleton, options.save, options.camera_of)
+    with predictor.remembering(output) as remembered, export:
+        for number, (file, image, found) in enumerate(_found_in_files(predictor, files)):
+            if isinstance(image, str):
+                export.add(PosedImage(str(file), None, image))
+                continue
+            people = export.add(PosedImage(str(file), found))
+            if people is None:
+                continue
+            if options.html:
+                page.add(people, image, file.name)
+            if options.pictures:
+                write_picture(output / f"{number:04d}_{file.stem}.png", draw_people(image, people))
+        remembered.forget()
     page.write(output / "people.html", f"People in {len(files)} images")
     return export.images
+
+
+def predict_share(predictor: PosePredictor, files: list[Path], output: Path, shard: Shard) -> int:
+    """Predicts this process's share of the files, for a `detect_in_images` of all of them that comes after all shares.
+
+    Returns:
+        how many images there were in it.
+    """
+    share = list(shard.of(files))
+    with predictor.remembering(output, shard):
+        for _ in _found_in_files(predictor, share):
+            pass
+    return len(share)
+
+
+def _found_in_files(
+    predictor: PosePredictor, files: list[Path]
+) -> Iterator[tuple[Path, np.ndarray | str, DetectedPeople | None]]:
+    """Every file with its (H, W, 3) RGB pixels and people; or with the reason why there are none."""
+    waiting = iter(files)
+    with tqdm(total=len(files), unit="image", desc="detecting") as progress:
+        while chunk := list(islice(waiting, predictor.batch_size)):
+            images = [_read_or_report(file) for file in chunk]
+            found = iter(predictor([image for image in images if isinstance(image, np.ndarray)], "RGB"))
+            for file, image in zip(chunk, images, strict=True):
+                progress.update()
+                yield file, image, None if isinstance(image, str) else next(found)
 
 
 def _read_or_report(file: Path) -> np.ndarray | str:

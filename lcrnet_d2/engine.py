@@ -27,7 +27,9 @@ from .data import LCRNetDatasetMapper, load_anchor_poses
 from .evaluation import COCOKeypointEvaluator, PoseEvaluator
 from .finite_steps import GradientCheck, LastBatch, check_losses, explain_spoilt_step
 from .protocol_choice import protocol_evaluators, register_mupots
+from .remembered_outputs import remembered_outputs
 from .repeatable import IterationSeeds, build_repeatable_loader
+from .sharding import Shard
 from .structures import SKELETONS, AnchorPoses
 from .training_hooks import PictureHook, ResumableBestCheckpointer
 from .weight_average import WeightAverage
@@ -216,7 +218,10 @@ def evaluate_model(cfg: CfgNode, model: nn.Module, thresholds: dict[str, float])
     for name in cfg.DATASETS.TEST:
         loader = LCRNetTrainer.build_test_loader(cfg, name)
         evaluators = build_evaluators(cfg, name, thresholds, anchors)
-        results[name] = inference_on_dataset(model, loader, evaluators)
+        folder, ranks = Path(cfg.OUTPUT_DIR) / "inference" / name, Shard(comm.get_rank(), comm.get_world_size())
+        with remembered_outputs(model, folder, cfg.MODEL.dump(), ranks) as remembered:
+            results[name] = inference_on_dataset(remembered, loader, evaluators)
+            remembered.forget()
         if comm.is_main_process():
             print_csv_format(results[name])
     return results if len(results) != 1 else next(iter(results.values()))

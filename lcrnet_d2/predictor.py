@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -20,6 +20,8 @@ from .config import CONFIGS, load_config
 from .data import read_image
 from .data.images import check_image_size
 from .detected_people import DetectedPeople
+from .remembered_outputs import RememberedOutputs, remembered_outputs
+from .sharding import Shard
 from .structures import SKELETONS
 
 __all__ = ["Image", "PosePredictor", "find_config"]
@@ -62,6 +64,8 @@ class PosePredictor:
             cfg.MODEL.WEIGHTS = str(weights)
         cfg.MODEL.DEVICE = device or _available(cfg.MODEL.DEVICE)
         self.model = build_model(cfg).eval()
+        #: What pictures are given to: the model, or what stands in for it (`remembering`).
+        self.network = self.model
         LCRNetCheckpointer(self.model).load(cfg.MODEL.WEIGHTS)
         self.model.roi_heads.box_predictor.check_anchor_poses()
         self.cfg = cfg
@@ -105,10 +109,28 @@ class PosePredictor:
         people: list[DetectedPeople] = [DetectedPeople.nobody(self.skeleton, (0, 0))] * len(inputs)
         for batch in self._batches(inputs):
             with self._precision():
-                outputs = self.model([inputs[i] for i in batch])
+                outputs = self.network([inputs[i] for i in batch])
             for i, output in zip(batch, outputs, strict=True):
                 people[i] = self._people(output["instances"])
         return people
+
+    @contextmanager
+    def remembering(self, folder: Path, shard: Shard | None = None) -> Iterator[RememberedOutputs]:
+        """While this lasts, nothing is predicted anew that was when something stopped this work before.
+
+        Args:
+            folder: for the files that remember it, until `forget`.
+            shard: this process's share, where several work on the same pictures.
+
+        Raises:
+            ValueError: one of the files is damaged.
+        """
+        settings = f"{self.cfg.MODEL.dump()}\nhalf precision: {self.half_precision}"
+        with remembered_outputs(self.model, folder, settings, shard) as self.network:
+            try:
+                yield self.network
+            finally:
+                self.network = self.model
 
     def _network_input(self, image: Image, image_format: str) -> dict[str, Any]:
         expected = self.cfg.INPUT.FORMAT

@@ -12,6 +12,7 @@ from tests_support import random_poses, seen_at
 from training_support import tiny_config, train
 
 from lcrnet_d2.engine import LCRNetTrainer, evaluate_model, score_thresholds
+from lcrnet_d2.evaluation import PoseEvaluator
 from lcrnet_d2.structures import BODY13, H36M17, AnchorPoses, Skeleton
 from lcrnet_d2.structures.anchor_clustering import cluster_poses
 from lcrnet_d2.training_hooks import ResumableBestCheckpointer
@@ -97,6 +98,24 @@ def test_thresholds_chosen_on_validation_data_are_applied(tmp_path: Path) -> Non
     results = evaluate_model(cfg, model, thresholds)
     for method in ("nms", "ppi"):
         assert results[f"pose_{method}"]["fp_per_image"] <= 0.2
+
+
+def test_an_evaluation_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cfg = tiny_config(tmp_path)
+    model = LCRNetTrainer.build_model(cfg)
+    model.roi_heads.box_predictor.set_anchor_poses(AnchorPoses.load(cfg.MODEL.LCRNET.ANCHOR_POSES))
+    thresholds = {"nms": 0.0, "ppi": 0.0}
+    expected = evaluate_model(cfg, model, thresholds)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(PoseEvaluator, "evaluate", stop)  # all is predicted, nothing reported
+        evaluate_model(cfg, model, thresholds)
+    monkeypatch.setattr(model, "forward", stop)  # the network must not be asked again
+    np.testing.assert_equal(evaluate_model(cfg, model, thresholds), expected)
+    assert not list((tmp_path / "out" / "inference").glob("*/unfinished-*"))
 
 
 def test_evaluators_in_either_order_agree(tmp_path: Path) -> None:

@@ -10,6 +10,9 @@ examples:
   tools/demo.py --config-file lcrnet_lite0_research --video-input dance.mp4 --output output/dance \\
       --smooth --save json bvh
   tools/demo.py --config-file lcrnet_lite0_research --webcam --output output/webcam --max-frames 250
+
+What was predicted of many images when something stopped it is not predicted again. Several processes share them with
+--shard 0/4 to 3/4, or under torchrun; then the same command without it writes the results.
 """
 
 from __future__ import annotations
@@ -24,11 +27,12 @@ from detectron2.config import CfgNode
 from detectron2.utils.logger import setup_logger
 
 from lcrnet_d2.detected_people import DetectedPeople
-from lcrnet_d2.detection import DetectionOptions, detect_in_images, detect_in_video
+from lcrnet_d2.detection import DetectionOptions, detect_in_images, detect_in_video, predict_share
 from lcrnet_d2.placement import DEFAULT_FOV, Camera, OrthographicCamera, PinholeCamera
 from lcrnet_d2.pose_export import FILE_KINDS
 from lcrnet_d2.pose_file import PosedImage
 from lcrnet_d2.predictor import PosePredictor, find_config
+from lcrnet_d2.sharding import Shard
 from lcrnet_d2.structures import COCO17, H36M17, MPII16
 from lcrnet_d2.video import VideoReader
 
@@ -48,6 +52,10 @@ def main(argv: list[str] | None = None) -> None:
         predictor = PosePredictor(config_for(args))
     except (FileNotFoundError, ValueError, RuntimeError) as error:
         raise SystemExit(str(error)) from error
+    if args.shard.count > 1:
+        count = predict_share(predictor, files, args.output, args.shard)
+        print(f"share {args.shard.index} of {args.shard.count}, {count} images, is predicted; next, without --shard")
+        return
     if source is None:
         images = detect_in_images(predictor, files, args.output, options_of(args))
     else:
@@ -153,10 +161,13 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     video.add_argument("--track", action="store_true", help="know people again from frame to frame")
     video.add_argument("--smooth", action="store_true", help="also smooth their 2D and 3D poses (One-Euro filter)")
     video.add_argument("--max-frames", type=_count, metavar="N", help="stop after so many")
+    parser.add_argument("--shard", type=Shard.parse, default=Shard.of_this_process(), help="INDEX/COUNT of the images")
     parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], help="config KEY VALUE pairs")
     args = parser.parse_args(argv)
     if args.focal_length and len(args.focal_length) > 2:
         parser.error(f"--focal-length takes one or two numbers, not {len(args.focal_length)}")
+    if args.input is None and args.shard.count > 1:
+        parser.error("--shard is of images: a video is one process's work")
     if args.input is not None and (args.track or args.smooth or args.max_frames or "bvh" in args.save):
         parser.error("--track, --smooth, --max-frames and --save bvh are about motion: they need a video or webcam")
     return args

@@ -139,8 +139,8 @@ class LCRNetROIHeads(ROIHeads):
         # Autocast would make half precision of the products in PPI: a millimetre in a metre.
         with torch.autocast(decoded[0].scores.device.type, enabled=False):
             people = self.integration(images)
-        found = zip(people, decoded, regions, strict=True)
-        return [people_to_instances(*of_image)[: self.max_people] for of_image in found]
+        found = [people_to_instances(*of_image) for of_image in zip(people, decoded, regions, strict=True)]
+        return [people if len(people) <= self.max_people else people[: self.max_people] for people in found]
 
 
 def people_to_instances(people: PosesInImage, proposals: PoseProposals, regions: Instances) -> Instances:

@@ -15,6 +15,8 @@ from demo_support import run
 from model_support import CONFIG, OPTS
 from PIL import Image
 
+from lcrnet_d2 import detection
+from lcrnet_d2.modeling.roi_heads import LCRNetROIHeads
 from lcrnet_d2.placement import OrthographicCamera, PinholeCamera
 from lcrnet_d2.pose_file import read_poses, read_poses_npz
 from lcrnet_d2.structures import BODY13, COCO17
@@ -66,6 +68,32 @@ def test_a_page_of_the_pictures_and_of_a_video(weights: Path, photos: Path, clip
     run(weights, tmp_path / "video_out", "--video-input", str(clip), "--no-pictures", "--html", "--max-frames", "2")
     page = (tmp_path / "video_out" / "people.html").read_text()
     assert "frame 1" in page and "frame 2" not in page
+
+
+def test_processes_share_a_folder_and_one_joins_what_they_found(weights: Path, photos: Path, tmp_path: Path) -> None:
+    arguments = ("--input", str(photos / "a.jpg"), str(photos / "grey.png"), "--no-pictures")
+    alone = run(weights, tmp_path / "alone", *arguments)
+    shared = tmp_path / "shared"
+    for share in ("0/2", "1/2"):
+        assert not run(weights, shared, *arguments, "--shard", share)
+    assert len(list(shared.glob("unfinished-*/*.pt"))) == 2
+    joined = run(weights, shared, *arguments)
+    assert joined == alone and not list(shared.glob("unfinished-*"))
+
+
+def test_a_stopped_run_goes_on(weights: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ("--input", str(photos))
+    alone = run(weights, tmp_path / "alone", *arguments)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(detection, "write_picture", interrupt)  # of the first image: the next has been predicted too
+        run(weights, tmp_path / "out", *arguments)
+    assert list((tmp_path / "out").glob("unfinished-*/*.pt"))
+    monkeypatch.setattr(LCRNetROIHeads, "forward", interrupt)  # the network must not be asked again
+    assert run(weights, tmp_path / "out", *arguments) == alone
+
+
+def interrupt(*arguments: object, **keywords: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_joints_of_another_skeleton(weights: Path, photos: Path, tmp_path: Path) -> None:

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from detectron2.structures import Boxes, Instances
+from torch import nn
+
+from lcrnet_d2.remembered_outputs import RememberedOutputs, remembered_outputs
+from lcrnet_d2.sharding import Shard
+
+
+class Counting(nn.Module):
+    """One person per picture, whose score is the picture's first pixel; counts the pictures."""
+
+    def __init__(self, weight: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(weight))
+        self.asked: list[int] = []
+
+    def forward(self, inputs: list[dict]) -> list[dict]:
+        self.asked += [int(record["image"][0, 0, 0]) for record in inputs]
+        return [{"instances": self._person(record)} for record in inputs]
+
+    def _person(self, record: dict) -> Instances:
+        person = Instances((record["height"], record["width"]))
+        person.scores = record["image"][0, 0, :1].float()
+        person.pred_boxes = Boxes(torch.tensor([[0.0, 1, 2, 3]]))
+        return person
+
+
+def pictures(*numbers: int) -> list[dict]:
+    return [{"image": torch.full((3, 4, 5), n, dtype=torch.uint8), "height": 40, "width": 50} for n in numbers]
+
+
+def scores(outputs: list[dict]) -> list[float]:
+    return [float(output["instances"].scores) for output in outputs]
+
+
+def stopped_after(model: nn.Module, folder: Path, *numbers: int, shard: Shard | None = None) -> None:
+    with pytest.raises(KeyboardInterrupt), remembered_outputs(model, folder, "", shard) as remembered:
+        remembered(pictures(*numbers))
+        raise KeyboardInterrupt
+
+
+def test_what_was_predicted_before_the_stop_is_not_predicted_again(tmp_path: Path) -> None:
+    stopped_after(Counting(), tmp_path, 1, 2)
+    model = Counting()
+    with remembered_outputs(model, tmp_path, "") as remembered:
+        outputs = remembered(pictures(3, 1, 2, 4))
+    assert model.asked == [3, 4] and scores(outputs) == [3, 1, 2, 4]
+    person = outputs[1]["instances"]
+    assert person.image_size == (40, 50) and person.pred_boxes.tensor.tolist() == [[0, 1, 2, 3]]
+
+
+@pytest.mark.parametrize("other", [{"weight": 2.0}, {"settings": "another threshold"}])
+def test_another_model_or_other_settings_are_asked_anew(tmp_path: Path, other: dict) -> None:
+    stopped_after(Counting(), tmp_path, 1)
+    model = Counting(other.get("weight", 1.0))
+    RememberedOutputs(model, tmp_path, other.get("settings", ""))(pictures(1))
+    assert model.asked == [1]
+
+
+def test_the_same_pixels_at_another_original_size_are_another_picture(tmp_path: Path) -> None:
+    model = Counting()
+    remembered = RememberedOutputs(model, tmp_path, "")
+    remembered(pictures(1))
+    remembered([pictures(1)[0] | {"height": 80}])
+    assert model.asked == [1, 1]
+
+
+def test_shares_are_joined(tmp_path: Path) -> None:
+    for index, number in enumerate((1, 2)):
+        stopped_after(Counting(), tmp_path, number, shard=Shard(index, 2))
+    model = Counting()
+    assert scores(RememberedOutputs(model, tmp_path, "")(pictures(1, 2))) == [1, 2] and not model.asked
+
+
+def test_nothing_is_left_once_it_is_told_to_forget(tmp_path: Path) -> None:
+    stopped_after(Counting(), tmp_path, 1)
+    with remembered_outputs(Counting(), tmp_path, "") as remembered:
+        remembered(pictures(1, 2))
+        remembered.forget()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_kill_loses_a_file_s_worth_of_pictures_at_most(tmp_path: Path) -> None:
+    remembered = RememberedOutputs(Counting(), tmp_path, "")
+    for n in range(250):
+        remembered(pictures(n))
+    model = Counting()  # what a process sees that starts while, or after, the first was killed
+    RememberedOutputs(model, tmp_path, "")(pictures(*range(250)))
+    assert model.asked == list(range(200, 250))
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    stopped_after(Counting(), tmp_path, 1)
+    (file,) = tmp_path.glob("*/*.pt")
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(ValueError, match=file.name):
+        RememberedOutputs(Counting(), tmp_path, "")
