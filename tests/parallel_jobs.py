@@ -28,7 +28,9 @@ def losses_and_metrics(folder: str, output: str) -> None:
 
     from lcrnet_d2.engine import evaluate_model
 
-    cfg = joint_config(Path(folder))
+    own = Path(folder, f"data-of-{comm.get_rank()}")  # the same in each, written by each
+    own.mkdir(exist_ok=True)
+    cfg = joint_config(own)
     name = cfg.DATASETS.TEST
     cfg.DATASETS.TEST = ()
     cfg.OUTPUT_DIR = output

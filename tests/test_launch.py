@@ -72,20 +72,20 @@ def test_machines_without_a_meeting_place_are_refused() -> None:
 def test_losses_and_metrics_are_those_of_one_process(tmp_path: Path) -> None:
     """Images of one size, sampling limits above the number of anchors and proposals, no dropout.
 
-    Then the gradients of two processes add up to those of the joint batch, in another order: equal within rounding.
+    Then the gradients of several processes add up to those of the joint batch, in another order: equal within rounding.
     """
     outcomes = []
-    for processes in ("1", "2"):
+    for processes in ("1", "2", "4"):
         output = tmp_path / processes
         output.mkdir()
         job = ("losses_and_metrics", processes, "1", "0", "auto", str(tmp_path), str(output))
         finish(start(sys.executable, PROGRAM, *job))
         outcomes.append(json.loads((output / "outcome.json").read_text()))
-    one, two = outcomes
+    one, *several = outcomes
     assert sorted(one["losses"]) == ["0", "1", "2"]
-    for iteration, loss in one["losses"].items():
-        assert two["losses"][iteration] == pytest.approx(loss, rel=1e-5)
-    assert one["metrics"].keys() == two["metrics"].keys()
-    for task, metrics in one["metrics"].items():
-        for name, value in metrics.items():
-            np.testing.assert_allclose(two["metrics"][task][name], value, rtol=1e-3, atol=1e-3, err_msg=name)
+    for outcome in several:
+        assert outcome["losses"] == pytest.approx(one["losses"], rel=1e-5)
+        assert outcome["metrics"].keys() == one["metrics"].keys()
+        for task, metrics in one["metrics"].items():
+            for name, value in metrics.items():
+                np.testing.assert_allclose(outcome["metrics"][task][name], value, rtol=1e-3, atol=1e-3, err_msg=name)
