@@ -99,6 +99,13 @@ def test_what_cannot_be_carried_to_3d_is_refused() -> None:
         transformation_3d(T.TransformList([T.ResizeTransform(100, 100, 100, 150)]))
 
 
+def test_a_pixel_s_rounding_of_a_tiny_image_is_no_squeeze() -> None:
+    """10 x 10 px to 5 x 4: 25 %, within 1/5 + 1/4; to 6 x 4: 50 %, beyond 1/6 + 1/4."""
+    transformation_3d(T.TransformList([T.ResizeTransform(10, 10, 4, 5)]))
+    with pytest.raises(ValueError, match="squeezes"):
+        transformation_3d(T.TransformList([T.ResizeTransform(10, 10, 4, 6)]))
+
+
 def test_nobody() -> None:
     keypoints, poses = transform_poses(
         torch.zeros(0, 13, 3), torch.zeros(0, 13, 3), T.TransformList([T.HFlipTransform(WIDTH)]), BODY13

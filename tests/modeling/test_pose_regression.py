@@ -45,6 +45,11 @@ def test_targets_by_hand() -> None:
     torch.testing.assert_close(deltas, torch.tensor([[[2.5, 2.5, 0.5, 1.0, -1.5]]]))
 
 
+def test_the_paper_s_targets_are_not_scaled() -> None:
+    e = example(0, torch.float64)
+    torch.testing.assert_close(PoseTransform().get_deltas(**e), PoseTransform(1.0).get_deltas(**e))
+
+
 def test_targets_do_not_depend_on_scale_and_position_of_the_person() -> None:
     e = example(0, torch.float64)
     transform = PoseTransform()

@@ -139,6 +139,13 @@ def test_a_batch_is_its_images_one_by_one(rules: dict[str, Any]) -> None:
         torch.testing.assert_close(people[:3], alone[:3])
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_every_image_of_a_batch_counts(count: int) -> None:
+    images = [ScoredPoses(**crowd(30, 2, seed), image_size=SIZE) for seed in range(count)]
+    together = integrate_batch(images, **DEFAULTS)
+    assert len(together) == count and all(len(people.scores) for people in together)
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     count=st.integers(1, 40),
@@ -192,6 +199,17 @@ def test_a_weak_seed_opens_no_second_mode() -> None:
     assert out.scores.tolist() == pytest.approx([0.04])  # the other mode's 0.06 is never considered
 
 
+def test_a_seed_of_exactly_the_least_score_opens_a_mode() -> None:
+    scene = one_joint((0.5, 0, 0.0), (0.25, 0, 1.0))
+    out = integrate_pose_proposals(**scene, image_size=None, min_seed_score=0.25, all_modes=True)
+    assert out.scores.tolist() == [0.5, 0.25]
+
+
+def test_the_first_proposal_may_open_a_second_mode() -> None:
+    scene = one_joint((0.25, 0, 0.0), (0.5, 0, 1.0))
+    assert integrate_pose_proposals(**scene, image_size=None, all_modes=True).scores.tolist() == [0.5, 0.25]
+
+
 def test_weak_people_are_dropped() -> None:
     out = integrate_pose_proposals(**one_joint((0.002, 0, 0.0), (0.5, 500, 0.0)), image_size=None)
     assert out.scores.tolist() == pytest.approx([0.5])
@@ -211,6 +229,40 @@ def test_knees_and_ankles_of_upper_body_classes_count_a_tenth() -> None:
     assert out.poses_2d[0, 0, 0].item() == pytest.approx(5.5)
     assert out.poses_2d[0, 1, 0].item() == pytest.approx(100 + 1.0)  # (0 * 1 + 11 * 0.1) / 1.1
     assert out.scores.tolist() == pytest.approx([1.0])
+
+
+def test_legs_that_nobody_vouches_for_are_the_plain_mean() -> None:
+    """Weight 0 for the legs of upper-body classes, and nobody else: (0 + 10) / 2 px."""
+    scene = one_joint((0.6, 0, 0.0), (0.3, 10, 0.0))
+    upper = torch.tensor([True, True])
+    rules = {"is_upper_body": upper, "lower_body_joints": [1], "lower_body_weight": 0.0}
+    out = integrate_pose_proposals(**scene, image_size=None, **rules)
+    assert out.poses_2d[0, 1, 0].item() == pytest.approx(100 + 5)
+
+
+@pytest.mark.parametrize("integrate", [integrate_pose_proposals, suppress_pose_proposals])
+def test_pixel_indices_reach_to_the_far_edge_of_the_last_pixel(integrate: Any) -> None:
+    """Joints 3 px apart, 2 px further right: IoU 1 / 5 as points, not above 0.2; 2 / 6 with the last pixel."""
+    poses_2d = torch.tensor([[[0.0, 0.0], [3.0, 3.0]], [[2.0, 0.0], [5.0, 3.0]]])
+    arguments = (torch.tensor([0.6, 0.5]), poses_2d, torch.zeros(2, 2, 3), None)
+    assert len(integrate(*arguments).scores) == 2
+    assert len(integrate(*arguments, last_pixel_boxes=True).scores) == 1
+
+
+def test_people_beside_each_other_do_not_overlap_however_flat_they_are() -> None:
+    """100 x 2 px, half a pixel apart: no overlap, across or along."""
+    flat = torch.tensor([[[0.0, 0.0], [100.0, 2.0]], [[0.0, 2.5], [100.0, 4.5]]])
+    for poses_2d in (flat, flat.flip(-1)):
+        out = integrate_pose_proposals(torch.tensor([0.6, 0.5]), poses_2d, torch.zeros(2, 2, 3), None)
+        assert len(out.scores) == 2
+
+
+def test_the_image_s_first_pixels_count() -> None:
+    """Boxes 0 to 5 and 4 to 9 of 5 px: IoU 1 / 9, clipped to (0, 0) and on."""
+    poses_2d = torch.tensor([[[-9.0, 0.0], [5.0, 5.0]], [[4.0, 0.0], [9.0, 5.0]]])
+    scores, poses_3d = torch.tensor([0.6, 0.5]), torch.zeros(2, 2, 3)
+    assert len(integrate_pose_proposals(scores, poses_2d, poses_3d, (20, 20), iou_threshold=0.112).scores) == 2
+    assert len(integrate_pose_proposals(scores, poses_2d, poses_3d, (20, 20), iou_threshold=0.110).scores) == 1
 
 
 def test_ties_go_to_the_lowest_index() -> None:
@@ -260,6 +312,16 @@ def test_groups_of_many_proposals_are_those_of_one_sort(levels: int) -> None:
     assert seeds.tolist() == nms(joint_box(poses_2d), scores, float(np.float32(0.2))).tolist()
     overlaps = box_iou(joint_box(poses_2d), joint_box(poses_2d[seeds])) > 0.2
     assert group_of.tolist() == overlaps.float().argmax(1).tolist()
+
+
+def test_thousands_of_pairs_are_grouped_with_their_partner() -> None:
+    """Seeds are compared in blocks of 2^21 / 3,000 = 699: groups go on counting in the second."""
+    x = (torch.arange(3000.0) // 2 * 10)[:, None, None]
+    group_of, seeds = group_by_overlap(
+        torch.linspace(1, 0.1, 3000), torch.cat([x, x + 5], 1).expand(-1, 2, 2), None, 0.2
+    )
+    assert seeds.tolist() == list(range(0, 3000, 2))
+    assert group_of.tolist() == [n // 2 for n in range(3000)]
 
 
 @pytest.mark.parametrize("integrate", [integrate_pose_proposals, suppress_pose_proposals])
