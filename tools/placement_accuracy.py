@@ -20,6 +20,7 @@ from lcrnet_d2.data.synthetic.composition import compose
 from lcrnet_d2.detected_people import DetectedPeople, points_in_image
 from lcrnet_d2.placement import PinholeCamera, place_people
 from lcrnet_d2.structures import BODY13
+from lcrnet_d2.structures.whole_files import whole_file
 
 IMAGE_SIZE = (240, 320)
 NOISES = (0.0, 1.0, 2.0, 4.0, 8.0)
@@ -129,7 +130,8 @@ def draw(medians: dict[str, list[float]], scenes: list[Scene], path: Path) -> No
     right.legend(frameon=False, markerscale=3)
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    with whole_file(path) as file:
+        figure.savefig(file, format=path.suffix[1:] or "png")
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:

@@ -23,6 +23,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from lcrnet_d2 import PosePredictor
+from lcrnet_d2.structures.whole_files import whole_file
 
 _EVERY_S = 10.0
 
@@ -99,7 +100,8 @@ def plot(rows: np.ndarray, path: Path) -> None:
     speed.plot(rows[:, 0] / 60, rows[:, 3])
     speed.set(ylabel="CPU s for one picture", xlabel="minutes", ylim=(0, np.quantile(rows[:, 3], 0.99) * 1.3))
     figure.tight_layout()
-    figure.savefig(path)
+    with whole_file(path) as file:
+        figure.savefig(file, format="png")
 
 
 def verdict(rows: np.ndarray) -> int:
