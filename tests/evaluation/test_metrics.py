@@ -162,6 +162,11 @@ def test_the_interval_of_a_mean():
     assert np.isnan(bootstrap_interval(np.array([1.0, np.nan]))).all()
 
 
+def test_an_interval_of_no_level_is_the_median_of_the_resampled_means():
+    low, high = bootstrap_interval(np.arange(10.0), level=0.0)
+    assert low == high == pytest.approx(4.5, abs=0.2)
+
+
 def test_a_hundred_thousand_poses_in_seconds():
     pred, gt, _ = noisy(0, n=100_000)
     start = time.perf_counter()
