@@ -270,6 +270,14 @@ def test_ties_go_to_the_lowest_index() -> None:
     assert out.seeds.tolist() == [0, 1, 2]
 
 
+def test_ties_of_many_people_go_to_the_lowest_index_too() -> None:
+    """torch sorts up to 16 numbers in a stable way anyhow."""
+    people = one_joint(*[(0.5, 500.0 * n, 0.0) for n in range(300)])
+    for all_modes in (False, True):
+        out = integrate_pose_proposals(**people, image_size=None, all_modes=all_modes)
+        assert out.seeds.tolist() == list(range(300))
+
+
 def test_nms_gives_the_seeds_of_the_same_groups() -> None:
     scene = crowd(200, people=4, seed=5)
     upper = scene.pop("is_upper_body")
