@@ -247,14 +247,31 @@ def test_pixel_indices_reach_to_the_far_edge_of_the_last_pixel(integrate: Any) -
     arguments = (torch.tensor([0.6, 0.5]), poses_2d, torch.zeros(2, 2, 3), None)
     assert len(integrate(*arguments).scores) == 2
     assert len(integrate(*arguments, last_pixel_boxes=True).scores) == 1
+    poses_2d[1, :, 0] += 1  # 4 px squares that share a column: IoU 4 / 28
+    assert len(integrate(*arguments, last_pixel_boxes=True).scores) == 2
 
 
-def test_people_beside_each_other_do_not_overlap_however_flat_they_are() -> None:
-    """100 x 2 px, half a pixel apart: no overlap, across or along."""
-    flat = torch.tensor([[[0.0, 0.0], [100.0, 2.0]], [[0.0, 2.5], [100.0, 4.5]]])
-    for poses_2d in (flat, flat.flip(-1)):
-        out = integrate_pose_proposals(torch.tensor([0.6, 0.5]), poses_2d, torch.zeros(2, 2, 3), None)
-        assert len(out.scores) == 2
+@pytest.mark.parametrize("turn", [False, True])
+def test_a_neighbour_does_not_overlap_however_flat_it_is(turn: bool) -> None:
+    """100 x 2 px, half a pixel apart, along or across: the third belongs to the second."""
+    tops = torch.tensor([0.0, 2.5, 2.6])
+    poses_2d = torch.stack([torch.stack([0 * tops, tops], 1), torch.stack([100 + 0 * tops, tops + 2], 1)], 1)
+    group_of, _ = group_by_overlap(torch.tensor([0.9, 0.8, 0.7]), poses_2d.flip(-1) if turn else poses_2d, None, 0.2)
+    assert group_of.tolist() == [0, 1, 1]
+
+
+def test_an_overlap_of_exactly_the_threshold_is_none() -> None:
+    """(0, 0, 300, 100) and (200, 0, 500, 100) have an IoU of 0.2."""
+    left = torch.tensor([0.0, 210.0, 200.0])
+    poses_2d = torch.stack([torch.stack([left, 0 * left], 1), torch.stack([left + 300, 100 + 0 * left], 1)], 1)
+    group_of, _ = group_by_overlap(torch.tensor([0.9, 0.8, 0.7]), poses_2d, None, 0.2)
+    assert group_of.tolist() == [0, 1, 1]
+
+
+def test_a_distance_of_exactly_t_3d_is_another_mode() -> None:
+    scene = one_joint((0.5, 0, 0.0), (0.4, 0, 0.25))
+    out = integrate_pose_proposals(**scene, image_size=None, t_3d=0.25, all_modes=True)
+    assert out.scores.tolist() == pytest.approx([0.5, 0.4])
 
 
 def test_the_image_s_first_pixels_count() -> None:
