@@ -69,18 +69,16 @@ def detect_in_images(
     """
     page = PosePage()
     export = PoseExport(output, options.skeleton or predictor.skeleton, options.save, options.camera_of)
-    with predictor.remembering(output) as remembered, export:
-        for number, (file, image, found) in enumerate(_found_in_files(predictor, files)):
-            if isinstance(image, str):
-                export.add(PosedImage(str(file), None, image))
-                continue
-            people = export.add(PosedImage(str(file), found))
-            if people is None:
-                continue
-            if options.html:
-                page.add(people, image, file.name)
-            if options.pictures:
-                write_picture(output / f"{number:04d}_{file.stem}.png", draw_people(image, people))
+    with predictor.remembering(output) as remembered:
+        with export:
+            for number, (file, image, found) in enumerate(_found_in_files(predictor, files)):
+                people = export.add(PosedImage(str(file), found, image if isinstance(image, str) else ""))
+                if people is None or isinstance(image, str):
+                    continue
+                if options.html:
+                    page.add(people, image, file.name)
+                if options.pictures:
+                    write_picture(output / f"{number:04d}_{file.stem}.png", draw_people(image, people))
         remembered.forget()
     page.write(output / "people.html", f"People in {len(files)} images")
     return export.images
@@ -93,7 +91,7 @@ def predict_share(predictor: PosePredictor, files: list[Path], output: Path, sha
         how many images there were in it.
     """
     share = list(shard.of(files))
-    with predictor.remembering(output, shard):
+    with predictor.remembering(output):
         for _ in _found_in_files(predictor, share):
             pass
     return len(share)

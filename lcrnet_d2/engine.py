@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections import OrderedDict
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,8 @@ from .data import LCRNetDatasetMapper, load_anchor_poses
 from .evaluation import COCOKeypointEvaluator, PoseEvaluator
 from .finite_steps import GradientCheck, LastBatch, check_losses, explain_spoilt_step
 from .protocol_choice import protocol_evaluators, register_mupots
-from .remembered_outputs import remembered_outputs
+from .remembered_outputs import RememberedOutputs, inference_settings, remembered_outputs
 from .repeatable import IterationSeeds, build_repeatable_loader
-from .sharding import Shard
 from .structures import SKELETONS, AnchorPoses
 from .training_hooks import PictureHook, ResumableBestCheckpointer
 from .weight_average import WeightAverage
@@ -215,15 +215,15 @@ def evaluate_model(cfg: CfgNode, model: nn.Module, thresholds: dict[str, float])
     register_mupots(cfg)
     anchors = anchors_of(cfg, model)
     results: OrderedDict[str, Any] = OrderedDict()
-    for name in cfg.DATASETS.TEST:
-        loader = LCRNetTrainer.build_test_loader(cfg, name)
-        evaluators = build_evaluators(cfg, name, thresholds, anchors)
-        folder, ranks = Path(cfg.OUTPUT_DIR) / "inference" / name, Shard(comm.get_rank(), comm.get_world_size())
-        with remembered_outputs(model, folder, cfg.MODEL.dump(), ranks) as remembered:
+    with _remembered(cfg, model) as remembered:
+        for name in cfg.DATASETS.TEST:
+            loader = LCRNetTrainer.build_test_loader(cfg, name)
+            evaluators = build_evaluators(cfg, name, thresholds, anchors)
             results[name] = inference_on_dataset(remembered, loader, evaluators)
-            remembered.forget()
-        if comm.is_main_process():
-            print_csv_format(results[name])
+            if comm.is_main_process():
+                print_csv_format(results[name])
+        comm.synchronize()  # the others are done with predicting before the first is with judging
+        remembered.forget()
     return results if len(results) != 1 else next(iter(results.values()))
 
 
@@ -236,10 +236,15 @@ def score_thresholds(cfg: CfgNode, model: nn.Module) -> dict[str, float]:
         return thresholds
     skeleton = SKELETONS[cfg.MODEL.LCRNET.SKELETON]
     evaluator = PoseEvaluator(name, skeleton, min_joints_seen=cfg.TEST.LCRNET.MIN_JOINTS_SEEN)
-    inference_on_dataset(model, LCRNetTrainer.build_test_loader(cfg, name), evaluator)
+    with _remembered(cfg, model) as remembered:  # until `evaluate_model` forgets
+        inference_on_dataset(remembered, LCRNetTrainer.build_test_loader(cfg, name), evaluator)
     chosen = evaluator.choose_thresholds(cfg.TEST.LCRNET.MAX_FALSE_POSITIVES)
     logging.getLogger(__name__).info("Score thresholds chosen on %s: %s", name, chosen)
     return {"nms": chosen.nms.score, "ppi": chosen.ppi.score}
+
+
+def _remembered(cfg: CfgNode, model: nn.Module) -> AbstractContextManager[RememberedOutputs]:
+    return remembered_outputs(model, Path(cfg.OUTPUT_DIR) / "inference", inference_settings(cfg))
 
 
 def anchors_of(cfg: CfgNode, model: nn.Module) -> AnchorPoses | None:

@@ -20,8 +20,7 @@ from .config import CONFIGS, load_config
 from .data import read_image
 from .data.images import check_image_size
 from .detected_people import DetectedPeople
-from .remembered_outputs import RememberedOutputs, remembered_outputs
-from .sharding import Shard
+from .remembered_outputs import RememberedOutputs, inference_settings, remembered_outputs
 from .structures import SKELETONS
 
 __all__ = ["Image", "PosePredictor", "find_config"]
@@ -115,18 +114,14 @@ class PosePredictor:
         return people
 
     @contextmanager
-    def remembering(self, folder: Path, shard: Shard | None = None) -> Iterator[RememberedOutputs]:
+    def remembering(self, folder: Path) -> Iterator[RememberedOutputs]:
         """While this lasts, nothing is predicted anew that was when something stopped this work before.
 
         Args:
             folder: for the files that remember it, until `forget`.
-            shard: this process's share, where several work on the same pictures.
-
-        Raises:
-            ValueError: one of the files is damaged.
         """
-        settings = f"{self.cfg.MODEL.dump()}\nhalf precision: {self.half_precision}"
-        with remembered_outputs(self.model, folder, settings, shard) as self.network:
+        settings = inference_settings(self.cfg, self.half_precision)
+        with remembered_outputs(self.model, folder, settings) as self.network:
             try:
                 yield self.network
             finally:

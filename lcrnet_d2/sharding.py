@@ -40,8 +40,10 @@ class Shard:
 
     @classmethod
     def of_this_process(cls) -> Shard:
-        """By RANK and WORLD_SIZE, as torchrun sets them; all of the list without them."""
-        return cls(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
+        """By RANK and WORLD_SIZE under torchrun; all of the list otherwise, whatever other programs call RANK."""
+        if "TORCHELASTIC_RUN_ID" not in os.environ:
+            return cls()
+        return cls(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
 
     def of(self, items: Sequence[_T]) -> Sequence[_T]:
         """Every `count`-th item, from the `index`-th on: all shares together hold each item once."""

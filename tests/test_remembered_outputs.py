@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from detectron2.evaluation.evaluator import inference_context
 from detectron2.structures import Boxes, Instances
 from torch import nn
 
-from lcrnet_d2.remembered_outputs import RememberedOutputs, remembered_outputs
-from lcrnet_d2.sharding import Shard
+from lcrnet_d2.config import load_config
+from lcrnet_d2.remembered_outputs import RememberedOutputs, inference_settings, remembered_outputs
 
 
 class Counting(nn.Module):
@@ -38,8 +39,8 @@ def scores(outputs: list[dict]) -> list[float]:
     return [float(output["instances"].scores) for output in outputs]
 
 
-def stopped_after(model: nn.Module, folder: Path, *numbers: int, shard: Shard | None = None) -> None:
-    with pytest.raises(KeyboardInterrupt), remembered_outputs(model, folder, "", shard) as remembered:
+def stopped_after(model: nn.Module, folder: Path, *numbers: int) -> None:
+    with pytest.raises(KeyboardInterrupt), remembered_outputs(model, folder, "") as remembered:
         remembered(pictures(*numbers))
         raise KeyboardInterrupt
 
@@ -70,9 +71,11 @@ def test_the_same_pixels_at_another_original_size_are_another_picture(tmp_path: 
     assert model.asked == [1, 1]
 
 
-def test_shares_are_joined(tmp_path: Path) -> None:
-    for index, number in enumerate((1, 2)):
-        stopped_after(Counting(), tmp_path, number, shard=Shard(index, 2))
+def test_what_several_processes_predicted_is_joined(tmp_path: Path) -> None:
+    several = [RememberedOutputs(Counting(), tmp_path, "") for _ in range(2)]
+    for process, number in zip(several, (1, 2), strict=True):
+        process(pictures(number))
+        process.flush()
     model = Counting()
     assert scores(RememberedOutputs(model, tmp_path, "")(pictures(1, 2))) == [1, 2] and not model.asked
 
@@ -94,9 +97,37 @@ def test_a_kill_loses_a_file_s_worth_of_pictures_at_most(tmp_path: Path) -> None
     assert model.asked == list(range(200, 250))
 
 
-def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+def test_a_damaged_file_s_pictures_are_predicted_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     stopped_after(Counting(), tmp_path, 1)
     (file,) = tmp_path.glob("*/*.pt")
     file.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(ValueError, match=file.name):
-        RememberedOutputs(Counting(), tmp_path, "")
+    model = Counting()
+    RememberedOutputs(model, tmp_path, "")(pictures(1))
+    assert model.asked == [1] and file.name in caplog.text
+
+
+def test_what_is_done_to_an_output_changes_no_other(tmp_path: Path) -> None:
+    remembered = RememberedOutputs(Counting(), tmp_path, "")
+    for _ in range(2):
+        (output,) = remembered(pictures(5))
+        assert scores([output]) == [5]
+        output["instances"].scores -= 0.5
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_an_evaluation_leaves_the_model_s_mode_as_it_was(tmp_path: Path, mode: bool) -> None:
+    model = Counting().train(mode)
+    with inference_context(RememberedOutputs(model, tmp_path, "")):
+        assert not model.training
+    assert model.training == mode
+
+
+def test_settings_are_those_the_outputs_depend_on() -> None:
+    def settings(*opts: object) -> str:
+        return inference_settings(load_config("Base-LCRNet-Lite0-FPN.yaml", list(opts)))
+
+    for key, value in [("MODEL.DEVICE", "cuda:1"), ("MODEL.WEIGHTS", "elsewhere.pth"), ("OUTPUT_DIR", "elsewhere")]:
+        assert settings(key, value) == settings()
+    assert settings("MODEL.LCRNET.INTEGRATION.SCORE_THRESH_PPI", 0.7) == settings()
+    for key, value in [("TEST.DETECTIONS_PER_IMAGE", 1), ("MODEL.LCRNET.INTEGRATION.T_3D", 0.5)]:
+        assert settings(key, value) != settings()

@@ -20,9 +20,10 @@ def test_text_files_and_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Shard.parse("1/4") == Shard(1, 4)
     assert Shard(1, 4).path("out/poses.json") == Path("out/poses.1-of-4.json")
     assert Shard().path("out/poses.json") == Path("out/poses.json")
-    assert Shard.of_this_process() == Shard(0, 1)
     monkeypatch.setenv("RANK", "2")
     monkeypatch.setenv("WORLD_SIZE", "3")
+    assert Shard.of_this_process() == Shard(0, 1)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
     assert Shard.of_this_process() == Shard(2, 3)
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import glob
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,6 +43,8 @@ OUTPUT_SKELETONS = {"coco17": COCO17, "h36m17": H36M17, "mpii16": MPII16}
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_arguments(argv)
+    if torch.cuda.is_available() and args.shard.count > 1:  # under torchrun, each process has a GPU of its own
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
     setup_logger(name="lcrnet_d2")  # says, among others, what the licence of the weights is
     files = find_images(args.input or [])
     if args.input is not None and not files:
@@ -95,7 +98,7 @@ def check_writable(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".write-test"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)
     except OSError as error:
         raise SystemExit(f"cannot write to --output {folder}: {error}") from error
 
@@ -161,13 +164,14 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     video.add_argument("--track", action="store_true", help="know people again from frame to frame")
     video.add_argument("--smooth", action="store_true", help="also smooth their 2D and 3D poses (One-Euro filter)")
     video.add_argument("--max-frames", type=_count, metavar="N", help="stop after so many")
-    parser.add_argument("--shard", type=Shard.parse, default=Shard.of_this_process(), help="INDEX/COUNT of the images")
+    parser.add_argument("--shard", type=Shard.parse, help="INDEX/COUNT: predict a part of the images")
     parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], help="config KEY VALUE pairs")
     args = parser.parse_args(argv)
     if args.focal_length and len(args.focal_length) > 2:
         parser.error(f"--focal-length takes one or two numbers, not {len(args.focal_length)}")
-    if args.input is None and args.shard.count > 1:
+    if args.input is None and args.shard:
         parser.error("--shard is of images: a video is one process's work")
+    args.shard = args.shard or (Shard() if args.input is None else Shard.of_this_process())
     if args.input is not None and (args.track or args.smooth or args.max_frames or "bvh" in args.save):
         parser.error("--track, --smooth, --max-frames and --save bvh are about motion: they need a video or webcam")
     return args

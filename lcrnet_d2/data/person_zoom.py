@@ -52,6 +52,8 @@ class PersonZoom(T.Augmentation):
         x1, y1, x2, y2 = boxes[np.random.randint(len(boxes))] if len(boxes) else (0, 0, width, height)
         share = math.exp(np.random.uniform(*np.log(self.sizes)))
         side = max(max(x2 - x1, y2 - y1) / share, self.canvas / _MAX_ENLARGEMENT)
+        # A picture much longer than wide would shrink to less than 2 px across, squeezed by the rounding to whole ones.
+        side = min(side, self.canvas * min(height, width) / 2)
         centre = np.array([x1 + x2, y1 + y2]) / 2 + np.random.uniform(-_MAX_SHIFT, _MAX_SHIFT, 2) * side
         spare = np.array([width, height]) - side
         x, y = np.clip(centre - side / 2, np.minimum(spare, 0), np.maximum(spare, 0))

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lcrnet_d2.data.person_zoom import PersonZoom
+from lcrnet_d2.data.pose_transforms import transformation_3d
 
 WHITE_SQUARE = np.array([[100.0, 60, 120, 80]])  # 20 px, in a picture of 200 x 150
 
@@ -54,7 +56,10 @@ def test_tiny_people_are_enlarged_four_times_at_most(picture: np.ndarray) -> Non
 
 
 @given(
-    size=st.tuples(st.integers(1, 300), st.integers(1, 300)),
+    size=st.one_of(
+        st.tuples(st.integers(1, 300), st.integers(1, 300)),
+        st.tuples(st.integers(1, 40), st.integers(500, 2000)),
+    ),
     box=st.tuples(*[st.floats(-50, 350)] * 2, *[st.floats(0, 400)] * 2),
     share=st.floats(0.1, 2),
     seed=st.integers(0, 99),
@@ -67,6 +72,7 @@ def test_the_result_is_a_canvas_whatever_the_picture_and_the_person(
     picture = np.zeros((*size, 3), np.uint8)
     zoom = PersonZoom(64, (share, share)).get_transform(picture, np.array([[x, y, x + w, y + h]]))
     assert zoom.apply_image(picture).shape == (64, 64, 3)
+    torch.testing.assert_close(transformation_3d(zoom), torch.eye(3))  # no squeeze that 3D cannot follow
 
 
 def test_sizes_that_make_no_range_are_refused() -> None:

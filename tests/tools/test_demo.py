@@ -15,7 +15,6 @@ from demo_support import run
 from model_support import CONFIG, OPTS
 from PIL import Image
 
-from lcrnet_d2 import detection
 from lcrnet_d2.modeling.roi_heads import LCRNetROIHeads
 from lcrnet_d2.placement import OrthographicCamera, PinholeCamera
 from lcrnet_d2.pose_file import read_poses, read_poses_npz
@@ -81,11 +80,15 @@ def test_processes_share_a_folder_and_one_joins_what_they_found(weights: Path, p
     assert joined == alone and not list(shared.glob("unfinished-*"))
 
 
-def test_a_stopped_run_goes_on(weights: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("stopped", ["detection.write_picture", "pose_export.write_pose_files"])
+def test_a_stopped_run_goes_on(
+    weights: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: str
+) -> None:
+    """Stopped at the first picture, when the next has been predicted too; or while results are written."""
     arguments = ("--input", str(photos))
     alone = run(weights, tmp_path / "alone", *arguments)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(detection, "write_picture", interrupt)  # of the first image: the next has been predicted too
+        patch.setattr(f"lcrnet_d2.{stopped}", interrupt)
         run(weights, tmp_path / "out", *arguments)
     assert list((tmp_path / "out").glob("unfinished-*/*.pt"))
     monkeypatch.setattr(LCRNetROIHeads, "forward", interrupt)  # the network must not be asked again
