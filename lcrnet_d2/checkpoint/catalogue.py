@@ -45,7 +45,7 @@ CATALOGUE: dict[str, PublishedWeights] = {
     "lcrnet_lite0_research": PublishedWeights(
         "lcrnet_lite0_research.pth",
         config="research/lcrnet_lite0_research.yaml",
-        sha256="0dc2235a9219bbc6ce72e130dcb83723a4378c912c3015b46a31218c1b789ae1",
+        sha256="9657c392610fcd0879cb63169cea185ea5dddf0261005f1513ff3a3546ee771c",
         licence="research, non-commercial: trained on photos of LSP Extended and Flickr (MODEL_ZOO.md)",
     ),
 }
