@@ -18,14 +18,17 @@ _PADDING = 128.0  # as of Detectron2's FixedSizeCrop
 _MAX_SHIFT = 0.15
 #: Of the pixels: people of 20 px show nothing at 200.
 _MAX_ENLARGEMENT = 4.0
+#: Of the picture's longer side: what is looked at instead of a person where there is nobody.
+_EMPTY_PLACE = 0.25, 1.0
 
 
 class PersonZoom(T.Augmentation):
-    """A square around one of the people, drawn at random; around the picture's centre where there is nobody.
+    """A square around one of the people, drawn at random; around any place where there is nobody.
 
-    The person's longer side becomes a share of the canvas drawn log-uniformly from `sizes`; without people, the
-    picture's longer side does. The square is moved into the picture; where the picture is the smaller one, all of it is
-    shown and the rest is grey.
+    The person's longer side becomes a share of the canvas drawn log-uniformly from `sizes`. In a picture without people
+    a place of a quarter to all of its longer side is looked at, so that a wheel or a shelf fills the canvas as people
+    do. The square is moved into the picture; where the picture is the smaller one, all of it is shown and the rest is
+    grey.
     """
 
     def __init__(self, canvas: int, sizes: tuple[float, float]) -> None:
@@ -49,8 +52,8 @@ class PersonZoom(T.Augmentation):
             image: (H, W, 3); boxes: (n, 4) px of the people.
         """
         height, width = image.shape[:2]
-        x1, y1, x2, y2 = boxes[np.random.randint(len(boxes))] if len(boxes) else (0, 0, width, height)
-        share = math.exp(np.random.uniform(*np.log(self.sizes)))
+        x1, y1, x2, y2 = boxes[np.random.randint(len(boxes))] if len(boxes) else _place(height, width)
+        share = _log_uniform(self.sizes)
         side = max(max(x2 - x1, y2 - y1) / share, self.canvas / _MAX_ENLARGEMENT)
         # A picture much longer than wide would shrink to less than 2 px across, squeezed by the rounding to whole ones.
         side = min(side, self.canvas * min(height, width) / 2)
@@ -79,3 +82,14 @@ class PersonZoom(T.Augmentation):
                 ),
             ]
         )  # fmt: skip
+
+
+def _place(height: int, width: int) -> np.ndarray:
+    """(4,) px, square: of a side drawn log-uniformly from _EMPTY_PLACE, its centre anywhere in the picture."""
+    side = max(height, width) * _log_uniform(_EMPTY_PLACE)
+    x, y = np.random.uniform(0, width), np.random.uniform(0, height)
+    return np.array([x, y, x, y]) + np.array([-1, -1, 1, 1]) * side / 2
+
+
+def _log_uniform(bounds: tuple[float, float]) -> float:
+    return math.exp(np.random.uniform(*np.log(bounds)))

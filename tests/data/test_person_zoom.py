@@ -44,9 +44,13 @@ def test_a_small_picture_is_shown_whole_and_padded_with_grey() -> None:
     assert (out == 0).all(-1).sum() == 20 * 40 and (out == 128).all(-1).sum() == 80 * 80 - 20 * 40
 
 
-def test_without_people_the_whole_picture_is_fitted(picture: np.ndarray) -> None:
-    zoom = PersonZoom(100, (1.0, 1.0)).get_transform(picture, np.zeros((0, 4)))
-    assert zoom.apply_box(np.array([[0.0, 0, 200, 150]]))[0, 2] - zoom.apply_box(np.zeros((1, 4)))[0, 0] == 100
+def test_without_people_places_of_a_quarter_to_all_of_the_picture_are_looked_at(picture: np.ndarray) -> None:
+    np.random.seed(0)
+    zooms = [PersonZoom(100, (1.0, 1.0)).get_transform(picture, np.zeros((0, 4))) for _ in range(300)]
+    unit = np.array([[100.0, 70, 101, 71]])
+    sides = [100 / np.diff(zoom.apply_box(unit)[0, [0, 2]])[0] for zoom in zooms]
+    assert (min(sides), max(sides)) == pytest.approx((50, 200), rel=0.05)
+    assert np.median(sides) == pytest.approx(100, rel=0.15)  # log-uniform: as many below a half as above
 
 
 def test_tiny_people_are_enlarged_four_times_at_most(picture: np.ndarray) -> None:
