@@ -18,7 +18,8 @@ setup(
     packages=[*find_packages(include=["lcrnet_d2", "lcrnet_d2.*"]), "lcrnet_d2.configs"],
     package_dir={"lcrnet_d2.configs": "configs"},
     package_data={
-        "lcrnet_d2": ["weights/*.pth", "html_viewer_template.html"],
+        "lcrnet_d2": ["weights/*.pth"],
+        "lcrnet_d2.outputs": ["html_viewer_template.html"],
         "lcrnet_d2.configs": ["*.yaml", "*/*.yaml"],
     },
     # Not detectron2: its PyPI distribution has another name, so it is checked at import instead.

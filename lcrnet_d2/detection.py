@@ -14,16 +14,16 @@ from tqdm import tqdm
 
 from .data import ImageFileError, read_image
 from .detected_people import DetectedPeople
+from .outputs.pose_export import PoseExport, default_camera
+from .outputs.pose_file import PosedImage
+from .outputs.pose_page import PosePage
 from .placement import Camera
-from .pose_export import PoseExport, default_camera
-from .pose_file import PosedImage
-from .pose_page import PosePage
 from .predictor import PosePredictor
 from .sharding import Shard
-from .smoothing import PoseSmoother
 from .structures import Skeleton
-from .tracking import PoseTracker
-from .video import Frame, VideoReader, VideoWriter
+from .video.frames import Frame, VideoReader, VideoWriter
+from .video.smoothing import PoseSmoother
+from .video.tracking import PoseTracker
 from .visualization import common_bounds, draw_people, scene_of, write_picture
 
 __all__ = ["DetectionOptions", "detect_in_images", "detect_in_video", "predict_share"]

@@ -26,13 +26,13 @@ from torch.nn.parallel import DistributedDataParallel
 from .checkpoint import BEST_CHECKPOINT, LCRNetCheckpointer, without_wrapper
 from .data import LCRNetDatasetMapper, load_anchor_poses
 from .evaluation import COCOKeypointEvaluator, PoseEvaluator
-from .finite_steps import GradientCheck, LastBatch, check_losses, explain_spoilt_step
-from .protocol_choice import protocol_evaluators, register_mupots
 from .remembered_outputs import RememberedOutputs, inference_settings, remembered_outputs
-from .repeatable import IterationSeeds, build_repeatable_loader
 from .structures import SKELETONS, AnchorPoses
-from .training_hooks import PictureHook, ResumableBestCheckpointer
-from .weight_average import WeightAverage
+from .training.finite_steps import GradientCheck, LastBatch, check_losses, explain_spoilt_step
+from .training.hooks import PictureHook, ResumableBestCheckpointer
+from .training.protocol_choice import protocol_evaluators, register_mupots
+from .training.repeatable import IterationSeeds, build_repeatable_loader
+from .training.weight_average import WeightAverage
 
 __all__ = ["LCRNetTrainer", "evaluate_model", "mean_training_pose"]
 

@@ -15,7 +15,7 @@ from lcrnet_d2.engine import LCRNetTrainer, evaluate_model, score_thresholds
 from lcrnet_d2.evaluation import PoseEvaluator
 from lcrnet_d2.structures import BODY13, H36M17, AnchorPoses, Skeleton
 from lcrnet_d2.structures.anchor_clustering import cluster_poses
-from lcrnet_d2.training_hooks import ResumableBestCheckpointer
+from lcrnet_d2.training.hooks import ResumableBestCheckpointer
 
 
 @pytest.mark.parametrize("skeleton", [BODY13, H36M17], ids=lambda s: s.name)

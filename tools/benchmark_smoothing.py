@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lcrnet_d2.smoothing import PoseSmoother
+from lcrnet_d2.video.smoothing import PoseSmoother
 
 FPS, SECONDS, SWING, NOISE = 30, 10, 0.3, 0.03  # frames per second, s, m, m
 FREQUENCIES = (0.0, 0.25, 0.5, 1.0, 1.25, 1.5, 2.0, 3.0)  # Hz

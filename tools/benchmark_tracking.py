@@ -1,8 +1,8 @@
 """How often people swap identities: people who walk past each other before a standing camera, some frames missed.
 
 Made up: four walkers 3 to 6 m away, arms and legs swinging, 4 px of noise, 5 % of detections missing, and whoever is
-behind somebody else by more than 70 % of the box not detected. Beside lcrnet_d2.tracking, ByteTrack and OC-SORT of the
-library trackers (pip install trackers), which see boxes, where it is installed.
+behind somebody else by more than 70 % of the box not detected. Beside lcrnet_d2.video.tracking, ByteTrack and OC-SORT
+of the library trackers (pip install trackers), which see boxes, where it is installed.
 
 example:
   tools/benchmark_tracking.py
@@ -20,7 +20,7 @@ import numpy as np
 
 from lcrnet_d2.detected_people import DetectedPeople
 from lcrnet_d2.structures import BODY13
-from lcrnet_d2.tracking import PoseTracker
+from lcrnet_d2.video.tracking import PoseTracker
 
 IMAGE_SIZE = (480, 640)
 FOCAL, FPS, FRAMES, WALKERS = 500.0, 25, 150, 4

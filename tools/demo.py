@@ -29,13 +29,13 @@ from detectron2.utils.logger import setup_logger
 
 from lcrnet_d2.detected_people import DetectedPeople
 from lcrnet_d2.detection import DetectionOptions, detect_in_images, detect_in_video, predict_share
+from lcrnet_d2.outputs.pose_export import FILE_KINDS
+from lcrnet_d2.outputs.pose_file import PosedImage
 from lcrnet_d2.placement import DEFAULT_FOV, Camera, OrthographicCamera, PinholeCamera
-from lcrnet_d2.pose_export import FILE_KINDS
-from lcrnet_d2.pose_file import PosedImage
 from lcrnet_d2.predictor import PosePredictor, find_config
 from lcrnet_d2.sharding import Shard
 from lcrnet_d2.structures import COCO17, H36M17, MPII16
-from lcrnet_d2.video import VideoReader
+from lcrnet_d2.video.frames import VideoReader
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 OUTPUT_SKELETONS = {"coco17": COCO17, "h36m17": H36M17, "mpii16": MPII16}

@@ -33,10 +33,10 @@ from lcrnet_d2.evaluation.people import MIN_JOINTS_SEEN
 from lcrnet_d2.evaluation.protocols import PROTOCOL_NAMES, build_judge
 from lcrnet_d2.evaluation.report import Report, in_order_of
 from lcrnet_d2.evaluation.saved_predictions import read_saved_predictions
-from lcrnet_d2.protocol_choice import MUPOTS, place_in_camera
 from lcrnet_d2.reproduction.own_figures import draw_own_figure, has_figure
 from lcrnet_d2.structures import SKELETONS, AnchorPoses, Skeleton
 from lcrnet_d2.structures.whole_files import write_json, write_text
+from lcrnet_d2.training.protocol_choice import MUPOTS, place_in_camera
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -25,7 +25,7 @@ from demo import check_writable, find_images
 from lcrnet_d2.data import read_image
 from lcrnet_d2.data.synthetic import SyntheticScene, make_scene
 from lcrnet_d2.detected_people import DetectedPeople, points_in_image
-from lcrnet_d2.html_viewer import write_html
+from lcrnet_d2.outputs.html_viewer import write_html
 from lcrnet_d2.placement import PinholeCamera
 from lcrnet_d2.predictor import PosePredictor
 from lcrnet_d2.structures import BODY13, AnchorPoses

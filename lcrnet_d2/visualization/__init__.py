@@ -1,4 +1,4 @@
-"""Pictures of detected people: on the image, in 3D, and of the anchor poses. html_viewer.py is interactive."""
+"""Pictures of detected people: on the image, in 3D, and of the anchor poses. outputs/html_viewer.py is interactive."""
 
 from .anchors import anchor_sheet, draw_anchor_poses
 from .certainty import LARGE_SPREAD_M, is_inferred, person_numbers

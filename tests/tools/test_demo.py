@@ -16,8 +16,8 @@ from model_support import CONFIG, OPTS
 from PIL import Image
 
 from lcrnet_d2.modeling.roi_heads import LCRNetROIHeads
+from lcrnet_d2.outputs.pose_file import read_poses, read_poses_npz
 from lcrnet_d2.placement import OrthographicCamera, PinholeCamera
-from lcrnet_d2.pose_file import read_poses, read_poses_npz
 from lcrnet_d2.structures import BODY13, COCO17
 
 pytestmark = pytest.mark.usefixtures("no_log_handlers")
@@ -80,7 +80,7 @@ def test_processes_share_a_folder_and_one_joins_what_they_found(weights: Path, p
     assert joined == alone and not list(shared.glob("unfinished-*"))
 
 
-@pytest.mark.parametrize("stopped", ["detection.write_picture", "pose_export.write_pose_files"])
+@pytest.mark.parametrize("stopped", ["detection.write_picture", "outputs.pose_export.write_pose_files"])
 def test_a_stopped_run_goes_on(
     weights: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: str
 ) -> None:

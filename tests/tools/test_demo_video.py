@@ -12,9 +12,9 @@ from demo_support import run
 import lcrnet_d2.detection
 from lcrnet_d2.detected_people import DetectedPeople
 from lcrnet_d2.mocap.bvh import parse_bvh_nodes
-from lcrnet_d2.pose_file import read_poses
-from lcrnet_d2.tracking import PoseTracker
-from lcrnet_d2.video import VideoReader
+from lcrnet_d2.outputs.pose_file import read_poses
+from lcrnet_d2.video.frames import VideoReader
+from lcrnet_d2.video.tracking import PoseTracker
 from lcrnet_d2.visualization import common_bounds, scene_of
 
 pytestmark = pytest.mark.usefixtures("no_log_handlers")

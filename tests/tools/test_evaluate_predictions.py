@@ -14,7 +14,7 @@ from lcrnet_d2.data.datasets.pose_json import write_pose_json
 from lcrnet_d2.detected_people import DetectedPeople
 from lcrnet_d2.evaluation import ImagePredictions, PredictedPeople, save_predictions
 from lcrnet_d2.evaluation.mupots import to_mupots17
-from lcrnet_d2.pose_file import PosedImage, write_poses
+from lcrnet_d2.outputs.pose_file import PosedImage, write_poses
 from lcrnet_d2.structures import BODY13
 
 CAMERA = {"fx": 500.0, "fy": 500.0, "cx": 200.0, "cy": 150.0}

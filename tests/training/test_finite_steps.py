@@ -13,7 +13,7 @@ from torch import nn
 from training_support import tiny_config
 
 from lcrnet_d2.engine import LCRNetTrainer
-from lcrnet_d2.finite_steps import check_losses
+from lcrnet_d2.training.finite_steps import check_losses
 
 
 def poisoned_trainer(tmp_path: Path) -> tuple[LCRNetTrainer, str]:

@@ -14,13 +14,13 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog
 from PIL import Image
 
-from .evaluation import PROTOCOL_NAMES, ProtocolEvaluator, build_judge
-from .evaluation.mpii_groups import has_groups
-from .evaluation.mupots import read_mupots
-from .evaluation.mupots_report import report_mupots
-from .evaluation.report import Judge
-from .placement import PinholeCamera, place_people
-from .structures import SKELETONS, AnchorPoses, Skeleton
+from ..evaluation import PROTOCOL_NAMES, ProtocolEvaluator, build_judge
+from ..evaluation.mpii_groups import has_groups
+from ..evaluation.mupots import read_mupots
+from ..evaluation.mupots_report import report_mupots
+from ..evaluation.report import Judge
+from ..placement import PinholeCamera, place_people
+from ..structures import SKELETONS, AnchorPoses, Skeleton
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lcrnet_d2.detected_people import DetectedPeople
-from lcrnet_d2.pose_page import PosePage
+from lcrnet_d2.outputs.pose_page import PosePage
 from lcrnet_d2.structures import BODY13
 
 NOBODY = DetectedPeople.nobody(BODY13, (8, 8))

@@ -13,9 +13,8 @@ import pytest
 from people_support import standing_people
 
 from lcrnet_d2.detected_people import DetectedPeople
-from lcrnet_d2.placement import OrthographicCamera, PinholeCamera
-from lcrnet_d2.pose_export_csv import COLUMNS, write_csv
-from lcrnet_d2.pose_file import (
+from lcrnet_d2.outputs.pose_csv import COLUMNS, write_csv
+from lcrnet_d2.outputs.pose_file import (
     PosedImage,
     people_to_json,
     read_poses,
@@ -23,7 +22,8 @@ from lcrnet_d2.pose_file import (
     write_poses,
     write_poses_npz,
 )
-from lcrnet_d2.skeleton_conversion import convert_people
+from lcrnet_d2.outputs.skeleton_conversion import convert_people
+from lcrnet_d2.placement import OrthographicCamera, PinholeCamera
 from lcrnet_d2.structures import BODY13, COCO17, Skeleton
 
 ARRAYS = (

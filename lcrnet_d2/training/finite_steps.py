@@ -9,8 +9,8 @@ import torch
 from detectron2.engine import HookBase
 from torch import Tensor, nn
 
-from .checkpoint import without_wrapper
-from .data.training_stream import SeededDataset
+from ..checkpoint import without_wrapper
+from ..data.training_stream import SeededDataset
 
 __all__ = ["GradientCheck", "LastBatch", "check_losses", "explain_spoilt_step"]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .detected_people import DetectedPeople, points_in_image
+from ..detected_people import DetectedPeople, points_in_image
 from .tracking import pose_sizes
 
 __all__ = ["OneEuroFilter", "PoseSmoother"]

@@ -19,8 +19,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from .detected_people import DetectedPeople, points_in_image
-from .structures import SKELETONS
+from ..detected_people import DetectedPeople, points_in_image
+from ..structures import SKELETONS
 
 __all__ = ["convert_people", "interpolated_joints", "keypoint_visibility"]
 

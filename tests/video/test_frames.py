@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lcrnet_d2.video import VideoError, VideoReader, VideoWriter
+from lcrnet_d2.video.frames import VideoError, VideoReader, VideoWriter
 
 
 def write(path: Path, greys: list[int], fps: float = 10) -> Path:
@@ -116,7 +116,7 @@ def test_a_webcam_counts_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
         def release(self) -> None: ...
 
     clock = iter(np.arange(0, 2, 0.1).tolist())
-    monkeypatch.setattr("lcrnet_d2.video.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("lcrnet_d2.video.frames.time.monotonic", lambda: next(clock))
     monkeypatch.setattr(cv2, "VideoCapture", Camera)
     with VideoReader(0) as webcam:
         assert webcam.name == "webcam 0" and webcam.num_frames is None

@@ -11,8 +11,8 @@ from detectron2.engine import HookBase
 from detectron2.utils import comm
 from torch import Tensor
 
-from .data import build_training_mapper
-from .data.training_stream import SeededDataset, TrainingOrder, seed_generators, training_loader
+from ..data import build_training_mapper
+from ..data.training_stream import SeededDataset, TrainingOrder, seed_generators, training_loader
 
 __all__ = ["IterationSeeds", "build_repeatable_loader"]
 

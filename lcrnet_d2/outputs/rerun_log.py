@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from .detected_people import DetectedPeople
-from .placement import PinholeCamera
-from .structures import bone_colour, person_colour
-from .visualization.certainty import is_inferred, person_numbers
+from ..detected_people import DetectedPeople
+from ..placement import PinholeCamera
+from ..structures import bone_colour, person_colour
+from ..visualization.certainty import is_inferred, person_numbers
 
 __all__ = ["log_people"]
 

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from .detected_people import DetectedPeople
-from .mocap.take import UP_TO_CAMERA
+from ..detected_people import DetectedPeople
+from ..mocap.take import UP_TO_CAMERA
+from ..structures import BODY13
+from ..structures.whole_files import write_text
 from .pose_file import PosedImage
-from .structures import BODY13
-from .structures.whole_files import write_text
 
 __all__ = ["Motion", "motions_by_identity", "write_bvh"]
 

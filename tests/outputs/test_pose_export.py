@@ -8,9 +8,9 @@ import pytest
 from people_support import standing_people
 
 from lcrnet_d2.mocap.bvh import read_bvh
-from lcrnet_d2.pose_export import PoseExport, write_pose_files
-from lcrnet_d2.pose_export_bvh import motions_by_identity
-from lcrnet_d2.pose_file import PosedImage, read_poses
+from lcrnet_d2.outputs.pose_bvh import motions_by_identity
+from lcrnet_d2.outputs.pose_export import PoseExport, write_pose_files
+from lcrnet_d2.outputs.pose_file import PosedImage, read_poses
 from lcrnet_d2.structures import BODY13, COCO17
 
 

@@ -13,11 +13,11 @@ from detectron2.engine import HookBase, hooks
 from detectron2.utils.events import get_event_storage
 from torch import nn
 
-from .checkpoint import without_wrapper
-from .data import LCRNetDatasetMapper, read_image
-from .detected_people import DetectedPeople
-from .structures import SKELETONS
-from .visualization import draw_people
+from ..checkpoint import without_wrapper
+from ..data import LCRNetDatasetMapper, read_image
+from ..detected_people import DetectedPeople
+from ..structures import SKELETONS
+from ..visualization import draw_people
 
 __all__ = ["PictureHook", "ResumableBestCheckpointer"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .detected_people import DetectedPeople
+from ..detected_people import DetectedPeople
 from .html_viewer import shown_size, write_html
 
 __all__ = ["PosePage"]

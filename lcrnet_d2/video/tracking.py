@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from .detected_people import DetectedPeople
+from ..detected_people import DetectedPeople
 
 __all__ = ["PoseTracker", "pose_distances_2d", "pose_sizes"]
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from .detected_people import DetectedPeople
-from .placement import Camera, OrthographicCamera
+from ..detected_people import DetectedPeople
+from ..placement import Camera, OrthographicCamera
+from ..structures import PIXEL_CENTRE
+from ..structures.whole_files import write_text
 from .pose_file import PosedImage
-from .structures import PIXEL_CENTRE
-from .structures.whole_files import write_text
 
 __all__ = ["COLUMNS", "write_csv"]
 

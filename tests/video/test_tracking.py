@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from people_support import standing_people
 
 from lcrnet_d2.detected_people import DetectedPeople
-from lcrnet_d2.tracking import PoseTracker, pose_distances_2d
+from lcrnet_d2.video.tracking import PoseTracker, pose_distances_2d
 
 
 def people_at(

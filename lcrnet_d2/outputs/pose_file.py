@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from .detected_people import DetectedPeople
-from .placement import Camera, OrthographicCamera, PinholeCamera
-from .structures import PIXEL_CENTRE, SKELETONS, Skeleton
-from .structures.bounded_files import read_json, read_npz, refused
-from .structures.whole_files import save_npz, write_text
+from ..detected_people import DetectedPeople
+from ..placement import Camera, OrthographicCamera, PinholeCamera
+from ..structures import PIXEL_CENTRE, SKELETONS, Skeleton
+from ..structures.bounded_files import read_json, read_npz, refused
+from ..structures.whole_files import save_npz, write_text
 
 __all__ = ["FORMAT_VERSION", "PosedImage", "people_to_json", "read_poses", "read_poses_npz", "write_poses"]
 __all__ += ["write_poses_npz"]

@@ -6,13 +6,13 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from .detected_people import DetectedPeople
-from .placement import Camera, PinholeCamera
-from .pose_export_bvh import motions_by_identity, write_bvh
-from .pose_export_csv import write_csv
+from ..detected_people import DetectedPeople
+from ..placement import Camera, PinholeCamera
+from ..structures import Skeleton
+from .pose_bvh import motions_by_identity, write_bvh
+from .pose_csv import write_csv
 from .pose_file import PosedImage, write_poses, write_poses_npz
 from .skeleton_conversion import convert_people
-from .structures import Skeleton
 
 __all__ = ["FILE_KINDS", "PoseExport", "default_camera", "write_pose_files"]
 

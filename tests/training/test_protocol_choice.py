@@ -13,8 +13,8 @@ from test_engine import tiny_config
 
 from lcrnet_d2.config import CONFIGS, load_config
 from lcrnet_d2.engine import LCRNetTrainer, evaluate_model
-from lcrnet_d2.protocol_choice import MUPOTS, protocol_evaluators, register_mupots
 from lcrnet_d2.structures import AnchorPoses
+from lcrnet_d2.training.protocol_choice import MUPOTS, protocol_evaluators, register_mupots
 
 
 def test_the_trainers_evaluation_runs_them(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from lcrnet_d2.weight_average import WeightAverage
+from lcrnet_d2.training.weight_average import WeightAverage
 
 
 def layer(value: float) -> nn.Module:

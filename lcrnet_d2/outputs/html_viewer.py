@@ -17,11 +17,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from .detected_people import DetectedPeople
-from .placement import OrthographicCamera
-from .structures import Skeleton, bone_colour, person_colour
-from .structures.whole_files import write_text
-from .visualization import LARGE_SPREAD_M, common_bounds, encoded_jpeg, is_inferred, person_numbers, scene_of
+from ..detected_people import DetectedPeople
+from ..placement import OrthographicCamera
+from ..structures import Skeleton, bone_colour, person_colour
+from ..structures.whole_files import write_text
+from ..visualization import LARGE_SPREAD_M, common_bounds, encoded_jpeg, is_inferred, person_numbers, scene_of
 
 __all__ = ["shown_size", "write_html"]
 
@@ -62,7 +62,7 @@ def write_html(
     shared = common_bounds(map(scene_of, placed)) if one_scene else None
     frames = [_frame(*one, shared) for one in zip(placed, images, names, strict=True)]
     content = {**_skeleton(skeletons.pop()), "largeSpread": LARGE_SPREAD_M, "frames": frames}
-    template = files("lcrnet_d2").joinpath("html_viewer_template.html").read_text(encoding="utf-8")
+    template = files("lcrnet_d2.outputs").joinpath("html_viewer_template.html").read_text(encoding="utf-8")
     # The title first: data may contain its placeholder, a title's braces are escaped.
     heading = html.escape(title.encode(errors="backslashreplace").decode()).replace("{", "&#123;")  # odd file names
     page = template.replace("{{title}}", heading)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from people_support import standing_people
 
 from lcrnet_d2.detected_people import DetectedPeople
-from lcrnet_d2.skeleton_conversion import convert_people, interpolated_joints, keypoint_visibility
+from lcrnet_d2.outputs.skeleton_conversion import convert_people, interpolated_joints, keypoint_visibility
 from lcrnet_d2.structures import BODY13, COCO17, H36M17, MPII16, SKELETONS
 
 FACE = ("left_eye", "right_eye", "left_ear", "right_ear")

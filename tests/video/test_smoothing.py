@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from people_support import standing_people
 
-from lcrnet_d2.smoothing import OneEuroFilter, PoseSmoother
 from lcrnet_d2.structures import BODY13
+from lcrnet_d2.video.smoothing import OneEuroFilter, PoseSmoother
 
 FPS = 30
 

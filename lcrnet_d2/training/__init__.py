@@ -1,0 +1,1 @@
+"""What a training run does besides its steps: finite losses, repeatable order, averaged weights, pictures."""
