@@ -12,7 +12,7 @@ from lcrnet_d2.placement import OrthographicCamera, PinholeCamera, place_people
 from lcrnet_d2.structures import BODY13
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 100),
     x=st.floats(-3, 3),

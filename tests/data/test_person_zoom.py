@@ -64,17 +64,17 @@ def test_tiny_people_are_enlarged_four_times_at_most(picture: np.ndarray) -> Non
         st.tuples(st.integers(1, 300), st.integers(1, 300)),
         st.tuples(st.integers(1, 40), st.integers(500, 2000)),
     ),
-    box=st.tuples(*[st.floats(-50, 350)] * 2, *[st.floats(0, 400)] * 2),
+    box=st.none() | st.tuples(*[st.floats(-50, 350)] * 2, *[st.floats(0, 400)] * 2),
     share=st.floats(0.1, 2),
     seed=st.integers(0, 99),
 )
 def test_the_result_is_a_canvas_whatever_the_picture_and_the_person(
-    size: tuple[int, int], box: tuple[float, ...], share: float, seed: int
+    size: tuple[int, int], box: tuple[float, ...] | None, share: float, seed: int
 ) -> None:
     np.random.seed(seed)
-    x, y, w, h = box
+    corners = np.zeros((0, 4)) if box is None else np.array([[*box[:2], box[0] + box[2], box[1] + box[3]]])
     picture = np.zeros((*size, 3), np.uint8)
-    zoom = PersonZoom(64, (share, share)).get_transform(picture, np.array([[x, y, x + w, y + h]]))
+    zoom = PersonZoom(64, (share, share)).get_transform(picture, corners)
     assert zoom.apply_image(picture).shape == (64, 64, 3)
     torch.testing.assert_close(transformation_3d(zoom), torch.eye(3))  # no squeeze that 3D cannot follow
 

@@ -137,7 +137,7 @@ def augmentations(draw: st.DrawFn) -> list[T.Transform]:
     return out
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(transforms=augmentations(), seed=st.integers(0, 1000))
 def test_any_augmentations_leave_2d_and_3d_two_views_of_one_person(transforms: list[T.Transform], seed: int) -> None:
     matrix = transformation_3d(T.TransformList(transforms))

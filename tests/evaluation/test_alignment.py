@@ -61,7 +61,7 @@ def test_a_mirrored_pose_is_not_turned_into_its_twin(drawn):
         assert squared(align_poses(gt * [-1.0, 1.0, 1.0], gt, kind=kind), gt) > 0.01
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(pose_pairs)
 def test_the_squared_error_never_grows(pair):
     pred, gt = pair
@@ -72,7 +72,7 @@ def test_the_squared_error_never_grows(pair):
     assert (squared(align_poses(pred, gt, kind="similarity"), gt) <= rigid + 1e-6).all()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(pose_pairs, st.data())
 def test_hidden_joints_have_no_influence_on_the_others(pair, data):
     pred, gt = pair

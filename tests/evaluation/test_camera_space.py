@@ -35,7 +35,7 @@ def test_a_person_who_could_not_be_placed_has_no_joint_right():
     assert np.isnan(errors.root_mm[0]) and errors.pck_abs[0] == 0
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1))
 def test_moving_both_changes_nothing(seed):
     rng = np.random.default_rng(seed)

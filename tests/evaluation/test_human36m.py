@@ -153,7 +153,7 @@ def test_seventeen_joints_are_evaluated_as_such():
     assert errors.absolute_mm == pytest.approx(0, abs=1e-9)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.permutations(range(6)))
 def test_the_order_of_images_changes_nothing_and_perfection_is_zero(seed, order):
     rng = np.random.default_rng(seed)

@@ -70,7 +70,7 @@ def test_alignment_may_raise_the_mean_distance(drawn):
     np.testing.assert_allclose(mpjpe(pred, gt, align="rigid"), [147.7], atol=0.1)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 1000), st.sampled_from(ALIGNMENTS), st.sampled_from([np.nan, 1e5]))
 def test_hidden_joints_never_matter(seed, align, junk):
     pred, gt, visible = noisy(seed)
@@ -81,7 +81,7 @@ def test_hidden_joints_never_matter(seed, align, junk):
         np.testing.assert_array_equal(metric(spoilt_pred, spoilt_gt, visible, align), expected)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 1000), st.sampled_from(["rigid", "similarity"]), st.tuples(*[st.floats(-3, 3)] * 6))
 def test_a_rigid_motion_changes_no_aligned_error(seed, align, motion):
     pred, gt, visible = noisy(seed)
@@ -175,7 +175,7 @@ def test_a_hundred_thousand_poses_in_seconds():
     assert time.perf_counter() - start < 20  # 1.6 s on one core of a laptop-class processor
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 1000), st.sampled_from(ALIGNMENTS), st.permutations(range(13)), st.permutations(range(5)))
 def test_neither_the_order_of_joints_nor_of_poses_matters(seed, align, joints, poses):
     pred, gt, visible = noisy(seed)
@@ -185,7 +185,7 @@ def test_neither_the_order_of_joints_nor_of_poses_matters(seed, align, joints, p
         np.testing.assert_allclose(metric(*shuffled, align), expected, atol=1e-6)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 1000), st.sampled_from(ALIGNMENTS), st.floats(0.01, 100), st.floats(-50, 50))
 def test_errors_grow_with_the_poses_and_do_not_see_where_both_are(seed, align, grow, move):
     pred, gt, visible = noisy(seed)
@@ -199,7 +199,7 @@ def test_errors_grow_with_the_poses_and_do_not_see_where_both_are(seed, align, g
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 1000), st.floats(0, 500), st.floats(0, 500))
 def test_shares_are_shares_and_grow_with_the_threshold(seed, one, other):
     pred, gt, _ = noisy(seed)
@@ -243,7 +243,7 @@ def test_nobody_in_2d():
     assert head_size(np.zeros((0, 4))).shape == (0,)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20), st.floats(0.5, 0.99), st.integers(0, 50))
 def test_an_interval_lies_within_the_values_and_moves_with_them(values, level, seed):
     low, high = bootstrap_interval(np.array(values), level, resamples=50, seed=seed)

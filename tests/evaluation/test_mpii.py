@@ -117,7 +117,7 @@ def test_rarity_by_hand(scene, drawn):
     assert curve.pckh.tolist() == [100, 0] and curve.smoothed.tolist() == [100, 0]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.permutations(range(4)), st.integers(0, 2**32 - 1))
 def test_permuting_detections_changes_nothing(order, seed):
     rng = np.random.default_rng(seed)

@@ -70,7 +70,7 @@ def test_ap_by_hand():
     assert np.isnan(average_precision(np.zeros(0), np.zeros(0, dtype=bool), 0))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(1, 8), st.integers(0, 8))
 def test_ap_is_scikit_learns_where_precision_falls_monotonically(correct, wrong):
     labels = np.array([True] * correct + [False] * wrong)
@@ -91,7 +91,7 @@ def slow_average_precision(scores, labels, num_positives) -> float:
     return area
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 20), st.integers(0, 5))
 def test_ap_is_that_of_the_slow_twin(seed, n, missed):
     rng = np.random.default_rng(seed)
@@ -103,7 +103,7 @@ def test_ap_is_that_of_the_slow_twin(seed, n, missed):
         )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.booleans(), min_size=1, max_size=20).filter(any))
 def test_ap_is_never_under_scikit_learns_unsmoothed_one(labels):
     scores = np.linspace(1, 0.1, len(labels))
@@ -111,7 +111,7 @@ def test_ap_is_never_under_scikit_learns_unsmoothed_one(labels):
     assert average_precision_score(labels, scores) - 1e-12 <= ours <= 1
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 4), st.integers(1, 3))
 def test_labels_are_those_of_the_slow_twin(seed, n, m):
     rng = np.random.default_rng(seed)
@@ -120,7 +120,7 @@ def test_labels_are_those_of_the_slow_twin(seed, n, m):
     assert group_labels(g, 0.5).tolist() == slow_labels(g, 0.5)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.permutations(range(3)))
 def test_permuting_people_and_groups_changes_nothing(seed, order):
     rng = np.random.default_rng(seed)
@@ -160,7 +160,7 @@ def test_the_interval_is_that_of_the_groups():
     assert low == pytest.approx(0.116, abs=0.05) and high == pytest.approx(0.384, abs=0.05)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1))
 def test_the_interval_is_that_of_data_sets_with_groups_repeated_and_left_out(seed):
     rng = np.random.default_rng(seed)

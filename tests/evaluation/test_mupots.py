@@ -93,7 +93,7 @@ def test_matching_ignores_head_top_pelvis_spine_and_head():
     assert match_greedily(true, pred).tolist() == [0]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.floats(0.2, 5))
 def test_rescaling_gives_the_true_lengths_and_undoes_a_scale(seed, scale):
     true = np.random.default_rng(seed).normal(0, 0.3, (2, 17, 3))
@@ -119,7 +119,7 @@ def test_bones_of_no_length_are_finite(body):
     assert np.isfinite(rescale_bones(np.zeros((1, 17, 3)), body[None])).all()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.permutations(range(3)))
 def test_permuting_people_who_stand_apart_changes_nothing(order):
     rng = np.random.default_rng(0)
@@ -168,7 +168,7 @@ def slow_percentages(frames, detected) -> tuple[float, float, float]:
     return 100 * np.mean([e < 150 for e in everyone]), 100 * np.mean([e < 150 for e in matched]), 100 * auc
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 2**32 - 1))
 def test_percentages_are_those_of_the_slow_twin(seed):
     rng = np.random.default_rng(seed)

@@ -58,7 +58,7 @@ def test_frames_and_rate() -> None:
 
 
 @given(st.integers(0, len(amc([{}, {}, {}])) - 1))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_cut_motion_is_refused_unless_cut_between_frames(size: int) -> None:
     whole = amc([{}, {}, {}])
     try:
@@ -70,7 +70,7 @@ def test_a_cut_motion_is_refused_unless_cut_between_frames(size: int) -> None:
 
 
 @given(st.integers(0, len(asf()) - 2))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_cut_skeleton_is_refused_unless_only_its_last_end_is_missing(size: int) -> None:
     try:
         read(amc([{}]), asf()[:size])

@@ -122,7 +122,7 @@ def test_damage_is_named(old: bytes, new: bytes, message: str) -> None:
 
 
 @given(st.integers(0, len(bvh([{}, {}])) - 1))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_cut_motion_is_refused(size: int) -> None:
     with pytest.raises(BrokenTakeError, match="a.bvh"):
         parse_bvh(bvh([{}, {}])[:size], "a.bvh")

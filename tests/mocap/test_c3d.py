@@ -73,7 +73,7 @@ def test_the_elbow_lies_inwards_of_its_marker_on_both_sides() -> None:
 
 
 @given(st.permutations([0, 1, 2]), st.lists(st.floats(-3, 3), min_size=3, max_size=3))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_rule_moves_with_the_body(cycle: list[int], shift: list[float]) -> None:
     if np.linalg.det(np.eye(3)[cycle]) < 0:
         cycle = [cycle[1], cycle[0], cycle[2]]  # a mirror would exchange left and right

@@ -27,7 +27,7 @@ def test_turns_add_up_along_the_arm() -> None:
 
 
 @given(st.permutations("xyz"), st.lists(st.floats(-720, 720), min_size=3, max_size=3))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_orders_against_products_of_single_turns(order: list[str], degrees: list[float]) -> None:
     singles = [axis_rotation("xyz".index(a), d) for a, d in zip(order, degrees, strict=True)]
     moving, fixed = singles[0] @ singles[1] @ singles[2], singles[2] @ singles[1] @ singles[0]

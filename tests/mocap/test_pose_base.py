@@ -71,7 +71,7 @@ def test_no_takes_give_an_empty_base(tmp_path) -> None:
 
 
 @given(st.floats(-180, 180))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_heading_does_not_matter(degrees: float) -> None:
     poses = random_poses(5, seed=1)
     assert torch.allclose(without_heading(turned(poses, degrees), BODY13), without_heading(poses, BODY13), atol=1e-5)

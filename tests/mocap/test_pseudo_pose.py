@@ -107,7 +107,7 @@ def test_errors_by_hand() -> None:
 
 
 @given(st.floats(0.05, 20), st.floats(-500, 500), st.floats(-500, 500))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_scale_and_place_of_the_query_do_not_matter(scale: float, x: float, y: float) -> None:
     search = PseudoPoseSearch(views_of(300))
     poses_2d, annotated = queries_of(4)

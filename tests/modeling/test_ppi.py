@@ -146,7 +146,7 @@ def test_every_image_of_a_batch_counts(count: int) -> None:
     assert len(together) == count and all(len(people.scores) for people in together)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     count=st.integers(1, 40),
     seed=st.integers(0, 10_000),
@@ -305,7 +305,7 @@ def test_nms_gives_the_seeds_of_the_same_groups() -> None:
     assert nms.scores.tolist() == sorted(nms.scores.tolist(), reverse=True)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 1000))
 def test_order_of_proposals_does_not_matter(seed: int) -> None:
     scene = crowd(60, 3, seed)

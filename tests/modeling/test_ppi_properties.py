@@ -28,7 +28,7 @@ def scene(seed: int, count: int = 30) -> tuple[Tensor, Tensor, Tensor]:
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 1000), grow=st.sampled_from([0.25, 1.0, 8.0]), move=st.integers(-500, 500))
 def test_people_move_and_grow_with_their_proposals(seed: int, grow: float, move: int) -> None:
     """Powers of two, so that overlaps are the same bit for bit; a common shift of 3D changes no distance."""
@@ -40,7 +40,7 @@ def test_people_move_and_grow_with_their_proposals(seed: int, grow: float, move:
     torch.testing.assert_close(after.poses_3d, before.poses_3d + 2.0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 1000), iou=st.floats(0, 1), t_3d=st.floats(0, 2))
 def test_everyone_is_a_mean_of_members_and_every_proposal_counts(seed: int, iou: float, t_3d: float) -> None:
     scores, poses_2d, poses_3d = scene(seed)

@@ -31,7 +31,7 @@ def degrees_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.degrees(np.arctan2(np.linalg.norm(np.cross(a, b), axis=-1), (a * b).sum(-1)))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 1000), frames=st.integers(1, 6))
 def test_the_projects_own_reader_finds_every_bone_direction_again(
     tmp_path_factory: pytest.TempPathFactory, seed: int, frames: int

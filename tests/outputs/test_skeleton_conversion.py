@@ -55,7 +55,7 @@ def test_a_mean_is_in_the_image_where_it_is_itself() -> None:
     assert (v["right_hip"], v["left_hip"], v["pelvis"]) == (1, 2, 2)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(name=st.sampled_from(["COCO17", "H36M17", "MPII16", "LSP14", "MUPOTS17"]), seed=st.integers(0, 99))
 def test_there_and_back_the_common_joints_are_the_same(name: str, seed: int) -> None:
     people = standing_people(noise=0.1, seed=seed)

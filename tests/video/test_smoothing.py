@@ -138,7 +138,7 @@ def test_nobody() -> None:
 _SIGNAL = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=20)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(values=_SIGNAL, min_cutoff=st.floats(0.01, 100), beta=st.floats(0, 100))
 def test_every_value_lies_between_the_last_one_and_the_sample(
     values: list[float], min_cutoff: float, beta: float
@@ -150,7 +150,7 @@ def test_every_value_lies_between_the_last_one_and_the_sample(
     assert ((smooth[1:] >= low - rounding) & (smooth[1:] <= high + rounding)).all()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(values=_SIGNAL, move=st.floats(-1e6, 1e6), grow=st.sampled_from([-4.0, 0.5, 8.0]))
 def test_a_signal_moved_and_grown_is_smoothed_alike(values: list[float], move: float, grow: float) -> None:
     """beta is per unit of the signal: divided by the factor, the cut-off is the same. Times count from anywhere."""

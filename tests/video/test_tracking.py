@@ -99,7 +99,7 @@ def test_distances_by_hand() -> None:
     assert pose_distances_2d(square[:0], square).shape == (0, 1)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), count=st.integers(1, 4))
 def test_pairs_are_the_best_of_all_there_could_be(seed: int, count: int) -> None:
     """Against trying every order."""

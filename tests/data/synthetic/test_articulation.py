@@ -77,7 +77,7 @@ def test_leaning_to_the_front_takes_the_head_to_the_front_and_left_to_the_left()
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_no_pose_changes_a_bone_length_or_bends_a_hinge_the_wrong_way(seed):
     body = forward_kinematics(SHAPE, random_angles(seed))
     p = body.points
@@ -93,7 +93,7 @@ def test_no_pose_changes_a_bone_length_or_bends_a_hinge_the_wrong_way(seed):
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_mirrored_angles_give_the_mirrored_body(seed):
     angles = random_angles(seed)
     joints = forward_kinematics(SHAPE, angles).joints()

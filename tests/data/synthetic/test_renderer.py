@@ -49,7 +49,7 @@ def test_a_ball_on_the_axis_is_nearest_in_its_middle():
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_round_cones_have_the_depth_of_many_ellipsoids(seed):
     rng = np.random.default_rng(seed)
     start, end = rng.uniform([-1, -0.8, 2], [1, 0.8, 5], (2, 3))
@@ -104,7 +104,7 @@ def test_what_reaches_behind_the_camera_or_is_out_of_sight_draws_nothing():
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_axes_are_orthonormal_and_right_handed_even_when_front_is_along_the_limb(seed):
     direction = np.random.default_rng(seed).normal(size=3)
     for front in (direction, FRONT):
