@@ -28,10 +28,11 @@ from .data import LCRNetDatasetMapper, load_anchor_poses
 from .evaluation import COCOKeypointEvaluator, PoseEvaluator
 from .remembered_outputs import RememberedOutputs, inference_settings, remembered_outputs
 from .structures import SKELETONS, AnchorPoses
-from .training.finite_steps import GradientCheck, LastBatch, check_losses, explain_spoilt_step
+from .training.finite_steps import GradientCheck, LossCheck, explain_spoilt_step
 from .training.hooks import PictureHook, ResumableBestCheckpointer
 from .training.protocol_choice import protocol_evaluators, register_mupots
 from .training.repeatable import IterationSeeds, build_repeatable_loader
+from .training.shared_statistics import SharedStatistics
 from .training.weight_average import WeightAverage
 
 __all__ = ["LCRNetTrainer", "evaluate_model", "mean_training_pose"]
@@ -57,9 +58,7 @@ class LCRNetTrainer(DefaultTrainer):
         loader = self.build_train_loader(cfg)
         decay = cfg.SOLVER.AVERAGE_DECAY
         self.average = WeightAverage(model, decay) if decay > 0 else None
-        model.register_forward_hook(check_losses)
-        self._last_batch = LastBatch()
-        model.register_forward_pre_hook(self._last_batch)
+        self._loss_check = LossCheck(model)
         model = _distributed(model)
         trainer = AMPTrainer if cfg.SOLVER.AMP.ENABLED else SimpleTrainer
         self._trainer = trainer(model, loader, optimizer)
@@ -90,7 +89,7 @@ class LCRNetTrainer(DefaultTrainer):
         if not torch.isfinite(outputs.anchor_poses_3d).all():
             outputs.set_anchor_poses(anchors)
         outputs.check_anchor_poses(anchors)
-        if self.average is not None and self.start_iter == 0:
+        if self.average is not None and not self.average.is_resumed:
             self.average.start_from_average()
 
     def run_step(self) -> None:
@@ -103,7 +102,7 @@ class LCRNetTrainer(DefaultTrainer):
             super().run_step()
         except FloatingPointError as error:
             dataset = self._trainer.data_loader.dataset
-            where = explain_spoilt_step(self._trainer.model, self._last_batch.records, dataset, self.iter)
+            where = explain_spoilt_step(self._trainer.model, self._loss_check.records, dataset, self.iter)
             raise FloatingPointError(f"{error} {where}") from error
 
     @classmethod
@@ -117,7 +116,9 @@ class LCRNetTrainer(DefaultTrainer):
         parameters = get_default_optimizer_params(
             model,
             base_lr=cfg.SOLVER.BASE_LR,
+            bias_lr_factor=cfg.SOLVER.BIAS_LR_FACTOR,
             weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
+            weight_decay_bias=cfg.SOLVER.WEIGHT_DECAY_BIAS,
             lr_factor_func=lambda name: slower if name.startswith("backbone.bottom_up") else 1.0,
         )
         clipped = maybe_add_gradient_clipping(cfg, torch.optim.AdamW)
@@ -148,6 +149,7 @@ class LCRNetTrainer(DefaultTrainer):
             hooks_.insert(0, self.average)
             evaluation = next(i for i, hook in enumerate(hooks_) if isinstance(hook, hooks.EvalHook))
             hooks_[evaluation] = hooks.EvalHook(self.cfg.TEST.EVAL_PERIOD, self._test_average)
+        hooks_.insert(0, SharedStatistics(self._trainer.model))
         hooks_.insert(0, IterationSeeds(self._trainer.data_loader.batch_sampler))
         period = self.cfg.TEST.EVAL_PERIOD
         if comm.is_main_process() and period > 0 and self.cfg.DATASETS.TEST:
@@ -180,7 +182,12 @@ def best_metric_name(cfg: CfgNode) -> str:
 
 
 def check_config(cfg: CfgNode) -> None:
-    """Refuses what would silently train on rubbish: frozen layers that were never initialised."""
+    """Refuses what would silently train on rubbish: frozen layers never initialised, statistics of other weights."""
+    if cfg.TEST.PRECISE_BN.ENABLED and cfg.SOLVER.AVERAGE_DECAY > 0:
+        raise ValueError(
+            "TEST.PRECISE_BN makes statistics of the weights in training, but SOLVER.AVERAGE_DECAY's average is "
+            "evaluated and saved: switch one of them off"
+        )
     if cfg.MODEL.WEIGHTS:
         return
     frozen = {

@@ -47,6 +47,18 @@ def show_rank(output: str) -> None:
     Path(output, f"rank-{comm.get_rank()}").write_text(f"{comm.get_world_size()} {comm.get_local_rank()} {total}")
 
 
+def share_statistics(output: str) -> None:
+    """Batches of 0 and of 10: means 0 and 1 after a step of momentum 0.1, which become 0.5 in both."""
+    import torch
+
+    from lcrnet_d2.training.shared_statistics import SharedStatistics
+
+    norm = torch.nn.BatchNorm1d(1)
+    norm(torch.full((4, 1), 10.0 * comm.get_rank()))
+    SharedStatistics(torch.nn.Sequential(norm)).after_step()
+    Path(output, f"rank-{comm.get_rank()}").write_text(f"{float(norm.running_mean):.3f} {float(norm.running_var):.3f}")
+
+
 def fail_on_the_second(output: str) -> None:
     if comm.get_rank() == 1:
         raise RuntimeError("the second process fails")

@@ -165,3 +165,29 @@ def test_the_averaged_weights_are_saved_and_both_resumed(tmp_path: Path) -> None
     assert all(torch.equal(first[key], second[key]) for key in first)
     torch.testing.assert_close(first[layer], trainer.average.model.state_dict()[layer])
     assert not torch.equal(first[layer], trainer.model.state_dict()[layer])
+
+
+def test_an_average_begun_on_resume_begins_at_the_weights_of_the_checkpoint(tmp_path: Path) -> None:
+    cfg = tiny_config(tmp_path)
+    cfg.TEST.EVAL_PERIOD = 0
+    cfg.SOLVER.MAX_ITER = 2
+    train(cfg)
+    cfg.SOLVER.AVERAGE_DECAY, cfg.SOLVER.MAX_ITER = 0.5, 4
+    trainer = LCRNetTrainer(cfg)
+    trainer.resume_or_load(resume=True)
+    assert trainer.start_iter == 2
+    saved = torch.load(tmp_path / "out" / "model_final.pth", weights_only=True)["model"]
+    for model in (trainer.model, trainer.average.model):
+        assert all(torch.equal(saved[key], value) for key, value in model.state_dict().items())
+
+
+def test_adamw_knows_the_rates_and_decays_of_biases(tmp_path: Path) -> None:
+    cfg = tiny_config(tmp_path)
+    cfg.SOLVER.OPTIMIZER, cfg.SOLVER.BASE_LR, cfg.SOLVER.WEIGHT_DECAY = "ADAMW", 0.001, 0.02
+    cfg.SOLVER.BIAS_LR_FACTOR, cfg.SOLVER.WEIGHT_DECAY_BIAS = 2.0, 0.0
+    model = LCRNetTrainer.build_model(cfg)
+    optimizer = LCRNetTrainer.build_optimizer(cfg, model)
+    groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+    layer = model.roi_heads.box_predictor.cls_score
+    assert (groups[id(layer.bias)]["lr"], groups[id(layer.bias)]["weight_decay"]) == (0.002, 0.0)
+    assert (groups[id(layer.weight)]["lr"], groups[id(layer.weight)]["weight_decay"]) == (0.001, 0.02)

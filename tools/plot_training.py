@@ -65,8 +65,8 @@ def read_metrics(path: Path) -> Rows:
         iteration = row.pop("iteration")
         rows = {i: old for i, old in rows.items() if i < iteration or "total_loss" not in row}
         rows[iteration] = rows.get(iteration, {}) | row
-    if not rows:
-        raise ValueError(f"{path} is empty: nothing has been trained there")
+    if not any("total_loss" in row for row in rows.values()):
+        raise ValueError(f"{path} has no losses: nothing has been trained there")
     return rows
 
 
@@ -75,7 +75,8 @@ def concatenate(runs: list[Rows]) -> tuple[Rows, list[int]]:
     rows, ends = {}, [0]
     for run in runs:
         rows |= {ends[-1] + iteration: row for iteration, row in run.items()}
-        ends.append(ends[-1] + max(run) + 1)
+        # The evaluation at the end stands at the number of iterations, all else at the last one's index.
+        ends.append(ends[-1] + max(iteration for iteration, row in run.items() if "total_loss" in row) + 1)
     return rows, ends[1:]
 
 

@@ -71,10 +71,10 @@ class PoseTargets:
             boxes = torch.cat([boxes[full], upper_boxes])
             upper = torch.cat([upper[full], ~upper])
             keypoints, poses_3d = torch.cat([keypoints[full], keypoints]), torch.cat([poses_3d[full], poses_3d])
-        boxes, kept = _clip(boxes, image_size, self.min_visible_fraction)
+        boxes, kept, cut_off = _clip(boxes, image_size, self.min_visible_fraction)
         people = [boxes, keypoints[kept], poses_3d[kept], self.anchors.nearest(poses_3d[kept], upper[kept])]
-        others, _ = _clip(boxes_without_3d, image_size, self.min_visible_fraction)
-        crowds, _ = _clip(crowd_boxes, image_size, 0.0)
+        others, _, others_cut_off = _clip(boxes_without_3d, image_size, self.min_visible_fraction)
+        crowds = torch.cat([_clip(crowd_boxes, image_size, 0.0)[0], cut_off, others_cut_off])
         everywhere = boxes.new_tensor([[0, 0, image_size[1], image_size[0]]])[: int(partly_annotated)]
         return self._rows(image_size, people, {PERSON: others, CROWD: crowds, UNANNOTATED: everywhere})
 
@@ -96,14 +96,19 @@ def _inside(points: Tensor, image_size: tuple[int, int]) -> Tensor:
     return ((points >= 0) & (points < points.new_tensor([image_size[1], image_size[0]]))).all(-1)
 
 
-def _clip(boxes: Tensor, image_size: tuple[int, int], min_fraction: float) -> tuple[Tensor, Tensor]:
-    """Boxes clipped to the image, without those that lie less than `min_fraction` in it, and which were kept."""
+def _clip(boxes: Tensor, image_size: tuple[int, int], min_fraction: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Boxes clipped to the image.
+
+    Returns:
+        those that lie at least `min_fraction` in it; which they are; of the others, what lies in it.
+    """
     limit = boxes.new_tensor([image_size[1], image_size[0]] * 2)
     clipped = boxes.clamp(min=0).minimum(limit)
     area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
     clipped_area = (clipped[:, 2:] - clipped[:, :2]).prod(1)
-    kept = (clipped_area > 0) & (clipped_area >= min_fraction * area)
-    return clipped[kept], kept
+    visible = clipped_area > 0
+    kept = visible & (clipped_area >= min_fraction * area)
+    return clipped[kept], kept, clipped[visible & ~kept]
 
 
 class LCRNetDatasetMapper:

@@ -150,17 +150,24 @@ def _as_list(batch: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def seed_generators(key: Sequence[int]) -> None:
     """Python's, numpy's and PyTorch's generators, to a state that follows from the key: non-negative numbers."""
+    torch.manual_seed(_seed_on_cpu(key))  # GPUs' too
+
+
+def _seed_on_cpu(key: Sequence[int]) -> int:
+    """All generators but those of GPUs, which pictures are not drawn from. Returns PyTorch's seed."""
     words = np.random.SeedSequence(list(key)).generate_state(4)
     np.random.seed(words)
     random.seed(int(words[0]) << 32 | int(words[1]))
-    torch.manual_seed(int(words[2]) << 31 ^ int(words[3]))
+    seed = int(words[2]) << 31 ^ int(words[3])
+    torch.default_generator.manual_seed(seed)
+    return seed
 
 
 @contextmanager
 def seeded(key: Sequence[int]) -> Iterator[None]:
-    """`seed_generators` for a while; then the generators stand where they stood."""
+    """The generators of the CPU as `seed_generators` sets them, for a while; then they stand where they stood."""
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    seed_generators(key)
+    _seed_on_cpu(key)
     try:
         yield
     finally:

@@ -12,7 +12,7 @@ __all__ = ["CROWD", "PERSON", "UNANNOTATED", "inside_fraction", "lies_in_ignored
 
 #: A person: matched by proposals, learnt by the RPN, and by the head if its 3D pose is known.
 PERSON = 0
-#: A crowd annotation: people in it are not told apart.
+#: A crowd annotation, whose people are not told apart; or what is seen of somebody cut off by the image too much.
 CROWD = 1
 #: The whole of an image in which not everyone is annotated.
 UNANNOTATED = 2
@@ -33,8 +33,6 @@ def lies_in_ignored_region(boxes: Tensor, gt_boxes: Tensor, gt_kinds: Tensor) ->
     A box at least half inside a region is ignored; but in a partly annotated image one at least half
     inside an annotated person's box is background after all: what is there is known.
     """
-    people = gt_kinds == PERSON
-    ignored = (inside_fraction(boxes, gt_boxes[~people]) >= 0.5).any(1)
-    if bool((gt_kinds == UNANNOTATED).any()):
-        ignored &= ~(inside_fraction(boxes, gt_boxes[people]) >= 0.5).any(1)
-    return ignored
+    inside = inside_fraction(boxes, gt_boxes) >= 0.5
+    in_crowd, in_person = inside[:, gt_kinds == CROWD].any(1), inside[:, gt_kinds == PERSON].any(1)
+    return in_crowd | (inside[:, gt_kinds == UNANNOTATED].any(1) & ~in_person)

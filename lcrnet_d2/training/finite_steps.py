@@ -7,46 +7,57 @@ from typing import Any
 
 import torch
 from detectron2.engine import HookBase
+from detectron2.utils import comm
 from torch import Tensor, nn
 
 from ..checkpoint import without_wrapper
 from ..data.training_stream import SeededDataset
 
-__all__ = ["GradientCheck", "LastBatch", "check_losses", "explain_spoilt_step"]
+__all__ = ["GradientCheck", "LossCheck", "explain_spoilt_step"]
 
 _FEW = 5
 
 
-def check_losses(model: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
-    """Forward hook of a detector in training.
+class LossCheck:
+    """Losses of a detector in training that are not finite stop it, before they spoil anything.
 
     Where half precision overflowed, the batch is computed again in single precision and its losses are returned
     instead: that is no reason to stop.
-
-    Raises:
-        FloatingPointError: a loss is NaN or infinite; nothing has been changed by the batch yet.
     """
-    if not model.training or not isinstance(output, Mapping) or _are_finite(output):
-        return None
-    device = next(model.parameters()).device.type
-    if torch.is_autocast_enabled(device):
-        with torch.autocast(device, enabled=False):
-            again = model.forward(*inputs)
-        if _are_finite(again):
-            return again
-    values = ", ".join(f"{name} {float(value):g}" for name, value in output.items())
-    raise FloatingPointError(f"losses that are not finite: {values}")
 
-
-class LastBatch:
-    """Forward pre-hook of a detector: remembers what it was last trained on."""
-
-    def __init__(self) -> None:
+    def __init__(self, model: nn.Module) -> None:
+        #: What the detector was last trained on.
         self.records: list[dict[str, Any]] = []
+        self._buffers: dict[str, Tensor] = {}
+        model.register_forward_pre_hook(self._before)
+        model.register_forward_hook(self._after)
 
-    def __call__(self, model: nn.Module, inputs: tuple[Any, ...]) -> None:
+    def _before(self, model: nn.Module, inputs: tuple[Any, ...]) -> None:
         if model.training:
             self.records = inputs[0]
+            if torch.is_autocast_enabled(_device(model)):
+                self._buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+
+    def _after(self, model: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
+        """
+        Raises:
+            FloatingPointError: a loss is NaN or infinite; no weight has been changed by the batch yet.
+        """
+        if not model.training or not isinstance(output, Mapping):
+            return None
+        finite = _are_finite(output)
+        # All processes compute again or none does: SyncBN waits for the others.
+        if torch.is_autocast_enabled(_device(model)) and not all(comm.all_gather(finite)):
+            # BatchNorm would keep the infinity in its running statistics for good.
+            for name, buffer in model.named_buffers():
+                buffer.copy_(self._buffers[name])
+            with torch.autocast(_device(model), enabled=False):
+                output = model.forward(*inputs)
+            finite = _are_finite(output)
+        if finite:
+            return output
+        values = ", ".join(f"{name} {float(value.detach()):g}" for name, value in output.items())
+        raise FloatingPointError(f"losses that are not finite: {values}")
 
 
 class GradientCheck(HookBase):
@@ -108,6 +119,10 @@ def _is_finite_on(model: nn.Module, record: dict[str, Any]) -> bool:
             return _are_finite(model.forward([record]))
     except FloatingPointError:  # Detectron2's RPN raises it for proposals that are not finite
         return False
+
+
+def _device(model: nn.Module) -> str:
+    return next(model.parameters()).device.type
 
 
 def _are_finite(losses: Mapping[str, Tensor]) -> bool:

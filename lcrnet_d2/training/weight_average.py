@@ -30,6 +30,8 @@ class WeightAverage(HookBase):
         if not 0 < decay < 1:
             raise ValueError(f"the decay of the weights' average is {decay}, expected between 0 and 1")
         self.training = training
+        #: Both are those of the run that goes on; otherwise what was loaded is in the average alone.
+        self.is_resumed = False
         self._average = AveragedModel(training, multi_avg_fn=_averaging(decay), use_buffers=True)
 
     @property
@@ -49,6 +51,7 @@ class WeightAverage(HookBase):
         return {"training": self.training.state_dict(), "n_averaged": self._average.n_averaged}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.is_resumed = True
         self.training.load_state_dict(state["training"])
         self._average.n_averaged.copy_(state["n_averaged"])
 

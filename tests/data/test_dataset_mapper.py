@@ -62,10 +62,16 @@ def test_full_rows_come_first(anchors: AnchorPoses) -> None:
     assert out.gt_keypoints[0].equal(out.gt_keypoints[2]) and out.gt_keypoints[1].equal(out.gt_keypoints[3])
 
 
-@pytest.mark.parametrize(("x", "kept"), [(0.0, 1), (-15.0, 0), (400.0, 0)])
-def test_a_box_mostly_outside_is_dropped(x: float, kept: int, full_body_anchors: AnchorPoses) -> None:
+@pytest.mark.parametrize(("x", "kinds"), [(0.0, [PERSON]), (-15.0, [CROWD]), (400.0, [])])
+def test_what_is_seen_of_somebody_mostly_outside_is_neither_learnt_nor_background(
+    x: float, kinds: list[int], full_body_anchors: AnchorPoses
+) -> None:
     """The margin box is 0.72 m = 36 px wide: half inside at x = 0, 3 px of it at x = -15, nothing at 400."""
-    assert len(rows(full_body_anchors, standing_at(x, 50))) == kept
+    out = rows(full_body_anchors, standing_at(x, 50))
+    assert out.gt_kinds.tolist() == kinds
+    assert (out.gt_classes >= 0).tolist() == [kind == PERSON for kind in kinds]
+    if kinds == [CROWD]:
+        assert out.gt_boxes.tensor[0, [0, 2]].tolist() == pytest.approx([0, 3], abs=0.1)
 
 
 def test_others_crowds_and_the_rest_of_the_image(anchors: AnchorPoses) -> None:

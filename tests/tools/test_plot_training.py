@@ -33,8 +33,9 @@ def test_an_evaluation_joins_its_step(tmp_path: Path) -> None:
 
 
 def test_the_second_run_begins_where_the_first_ended() -> None:
-    rows, ends = plot_training.concatenate([{19: {}, 99: {}}, {19: {}, 49: {}}])
-    assert list(rows) == [19, 99, 119, 149] and ends == [100, 150]
+    loss = {"total_loss": 1.0}
+    rows, ends = plot_training.concatenate([{19: loss, 99: loss, 100: {"v/AP": 7}}, {19: loss, 49: loss}])
+    assert list(rows) == [19, 99, 100, 119, 149] and ends == [100, 150]
 
 
 def test_smoothing_keeps_straight_lines() -> None:
@@ -51,7 +52,7 @@ def test_a_picture_is_drawn(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text, message", [("", "is empty"), ("{", "line 1"), (json.dumps(step(19, 4)), "no evaluation wrote")]
+    "text, message", [("", "has no losses"), ("{", "line 1"), (json.dumps(step(19, 4)), "no evaluation wrote")]
 )
 def test_what_cannot_be_drawn_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, message: str

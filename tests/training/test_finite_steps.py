@@ -13,7 +13,7 @@ from torch import nn
 from training_support import tiny_config
 
 from lcrnet_d2.engine import LCRNetTrainer
-from lcrnet_d2.training.finite_steps import check_losses
+from lcrnet_d2.training.finite_steps import LossCheck
 
 
 def poisoned_trainer(tmp_path: Path) -> tuple[LCRNetTrainer, str]:
@@ -76,7 +76,7 @@ class Overflowing(nn.Module):
         super().__init__()
         self.layer = nn.Linear(1, 1, bias=False)
         nn.init.constant_(self.layer.weight, 300.0 * factor)
-        self.register_forward_hook(check_losses)
+        self.check = LossCheck(self)
 
     def forward(self, batch: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         return {"loss": self.layer(torch.full((1, 1), 300.0)).sum()}
@@ -89,6 +89,21 @@ def test_an_overflow_of_half_precision_is_no_reason_to_stop() -> None:
         loss.backward()
         with pytest.raises(FloatingPointError, match="loss inf"):
             Overflowing(1e34)([])
+
+
+def test_what_overflowed_is_not_kept_by_batch_norm() -> None:
+    class Normalised(Overflowing):
+        def __init__(self) -> None:
+            super().__init__(1.0)
+            self.norm = nn.BatchNorm1d(1)
+
+        def forward(self, batch: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+            return {"loss": self.norm(self.layer(torch.tensor([[100.0], [300.0]]))).sum()}
+
+    model = Normalised()
+    with torch.autocast("cpu", torch.float16):
+        model([])
+    assert float(model.norm.running_mean) == pytest.approx(0.1 * 60_000)  # once, and of the second computation
 
 
 def test_evaluation_and_finite_losses_pass_untouched() -> None:
