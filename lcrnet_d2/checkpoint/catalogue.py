@@ -45,7 +45,7 @@ CATALOGUE: dict[str, PublishedWeights] = {
     "lcrnet_lite0_research": PublishedWeights(
         "lcrnet_lite0_research.pth",
         config="research/lcrnet_lite0_research.yaml",
-        sha256="9657c392610fcd0879cb63169cea185ea5dddf0261005f1513ff3a3546ee771c",
+        sha256="8e1b8f22717b3f95ac2563f38f162aa1cf00446a5226e33063f67c83273509a8",
         licence="research, non-commercial: trained on photos of LSP Extended and Flickr (MODEL_ZOO.md)",
     ),
 }
