@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """What smoothing (`--smooth`, a One-Euro filter) makes of joints that swing: the error and jitter that are left.
 
 Made up: joints that swing by 0.3 m to both sides, 0 to 3 times a second, 30 frames a second, 10 s, 3 cm of noise. The

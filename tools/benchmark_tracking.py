@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """How often people swap identities: people who walk past each other before a standing camera, some frames missed.
 
 Made up: four walkers 3 to 6 m away, arms and legs swinging, 4 px of noise, 5 % of detections missing, and whoever is

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Clusters 3D poses, of a training set or of MoCap, into anchor poses (Sec. 4.1, 4.2) and draws them.
 
 examples:

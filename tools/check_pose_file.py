@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Checks an annotation file of one's own before anything is trained on it (docs/OWN_DATA.md).
 
     tools/check_pose_file.py mine.json --images photos

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Finds everyone's 2D and 3D pose in pictures, a video or a webcam; writes annotated pictures and poses.
 
 Every person is placed before the camera (Fig. 7 of the paper): without --focal-length, --fov or --orthographic, before

@@ -1,8 +1,9 @@
+#!/usr/bin/env python3
 """Evaluates saved predictions, without the network, by a benchmark's protocol.
 
 examples:
   on a pose file       tools/evaluate_predictions.py --protocol human36m_p1 --pose-file h36m_p1.json \\
-                           --predictions output/inference/pose_predictions.json --output output/p1
+                           --predictions output/inference/h36m_p1/pose_predictions.json --output output/p1
   on a config's set    ... --protocol mpii_single --config-file my.yaml --data-set mpii_val --anchors anchors.npz
   poses.json           ... --protocol pck_3d --pose-file people.json --predictions output/demo/poses.json
   MuPoTS-3D            ... --protocol mupots --mupots MultiPersonTestSet --predictions poses.json

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Predictions on MPII's test pictures as the files that the benchmark's server takes.
 
 examples:

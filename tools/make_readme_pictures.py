@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Makes the pictures of the README: a detection, the 3D view, a gallery, the anchor poses, the interactive page.
 
 Without a config the people are the truth of synthetic scenes, with one the model finds them. The page needs Chromium
@@ -59,7 +60,7 @@ def main(argv: list[str] | None = None) -> None:
     write_jpeg(args.output / "anchors.jpg", anchor_sheet(anchors))
     screenshot = picture_of_page(detections)
     if screenshot is None:
-        print("html_viewer.jpg is left as it is: no Chromium, or no playwright (pip install lcrnet_d2[dev])")
+        print("html_viewer.jpg is left as it is: no Chromium, or no playwright (pip install -e '.[dev]')")
     else:
         write_jpeg(args.output / "html_viewer.jpg", screenshot)
 

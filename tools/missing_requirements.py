@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Prints the lines of requirements.txt whose module this Python cannot find.
 
 example:

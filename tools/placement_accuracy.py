@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """How well people are placed before the camera (Fig. 7 of the paper), on synthetic scenes whose cameras are known.
 
 True 3D poses, 2D poses with noise: 1 to 4 people a picture of 320 x 240 px, mostly 2 to 6 m away, a third of them

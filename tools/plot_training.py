@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """The learning curve: losses, and what the evaluations in between found, of one run or several that followed.
 
 A run that started from another's weights is drawn behind it; a dashed line parts them.

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """`make demo-train`: from nothing to detected people, with the small model on synthetic data.
 
 Makes the data, clusters anchor poses, trains, chooses score thresholds on val, evaluates on test, draws

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Makes the paper's tables and figures: on Human3.6M and MPII where they are on disk, else on the synthetic set.
 
 examples:

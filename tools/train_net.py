@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Trains and evaluates LCR-Net, with every flag of Detectron2's own tools/train_net.py.
 
 examples:

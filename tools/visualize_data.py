@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Draws what the network is given in training: image, boxes, 2D joints, labelled anchor poses, 3D.
 
 examples:

@@ -18,7 +18,7 @@ class PublishedWeights:
 
     Attributes:
         file: its name, in `WEIGHTS_FOLDER` or in the cache.
-        config: the config it was trained with, a name below the package's configs.
+        config: the config to build it with, a name below the package's configs.
         sha256: of the file, 64 hexadecimal digits; tools/shrink_checkpoint.py prints it.
         licence: what the user may do with the weights, shown whenever they are loaded.
         urls: where the file can be had if it does not come with the package, tried in this order.

@@ -1,6 +1,6 @@
 """Saved predictions of either kind, tied to the images of a data set.
 
-Kinds: what `predictions_json.save_predictions` writes (NMS and PPI), and the poses.json of lcrnet_d2/pose_file.py
+Kinds: what `predictions_json.save_predictions` writes (NMS and PPI), and the poses.json of outputs/pose_file.py
 (PPI only); both hold COCO pixel indices.
 """
 

@@ -1,6 +1,6 @@
 """C3D: markers on the skin, turned into joints by the rule of `joints_from_markers`.
 
-Files are read by ezc3d (an extra dependency: pip install 'lcrnet_d2[mocap]'). Marker names are those of the Vicon
+Files are read by ezc3d (an extra dependency: pip install -e '.[mocap]'). Marker names are those of the Vicon
 set used by CMU (41 markers) and HDM05 (the same 41 and unnamed ones), with any prefix ("Daniel:LFHD").
 Shapes: F frames, J joints of BODY13, M markers.
 """

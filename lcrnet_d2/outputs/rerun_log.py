@@ -1,6 +1,6 @@
 """Detected people in the viewer rerun: 2D on the image, 3D before the camera, frame by frame.
 
-An extra: `pip install lcrnet_d2[rerun]`. For a file, rerun.io's `rerun poses.rrd` opens it:
+An extra: `pip install -e '.[rerun]'`. For a file, rerun.io's `rerun poses.rrd` opens it:
 
     recording = rerun.RecordingStream("lcrnet")
     recording.save("poses.rrd")

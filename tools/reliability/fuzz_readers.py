@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Damages valid files at random and reads them: only documented errors may come out.
 
     python tools/reliability/fuzz_readers.py --inputs 10000            # every reader; hours

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Kills training at random moments, resumes it, and compares its end with that of a run nobody touched.
 
     python tools/reliability/kill_test.py --kills 50 --at-writes 30 --work output/kill_test

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Mutation testing: changes one operator or constant of a module at a time and asks whether its tests notice.
 
     python tools/reliability/mutants.py --count 300 --output output/mutants.json

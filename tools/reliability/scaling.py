@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Training speed with 1, 2, 4 ... CPU processes on one machine, the joint batch unchanged.
 
     python tools/reliability/scaling.py --processes 1 2 4 --work output/scaling

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Predicts on an endless stream of random pictures of random sizes and watches memory and speed.
 
     python tools/reliability/soak.py --config-file output/demo/config.yaml --minutes 60 --output output/soak

@@ -20,6 +20,5 @@ def require(name: str) -> ModuleType:
         if (error.name or "").split(".")[0] != name.split(".")[0]:
             raise
         raise ImportError(
-            f"rendering people needs the package {name!r}: pip install 'lcrnet_d2[synthetic]' (from a checkout: "
-            "pip install -e '.[synthetic]')"
+            f"rendering people needs the package {name!r}: in the checkout, pip install -e '.[synthetic]'"
         ) from error
