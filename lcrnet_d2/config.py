@@ -136,7 +136,7 @@ def _add_data_keys(cfg: CN) -> None:
     # With SAMPLER_TRAIN "WeightedTrainingSampler" and in mosaics: [name, how often] of training sets; others once.
     cfg.DATASETS.TRAIN_REPEAT_FACTOR = []
     cfg.INPUT.LCRNET = CN()
-    # A training box whose part inside the image is a smaller share of it than this is ignored: neither learnt nor background.
+    # A training box whose part inside the image is less of it than this is ignored: neither learnt nor background.
     cfg.INPUT.LCRNET.MIN_VISIBLE_FRACTION = 0.25
     # Photometric augmentation: brightness, contrast and saturation are scaled by 1 +- this.
     cfg.INPUT.LCRNET.COLOR_JITTER = 0.0

@@ -8,7 +8,7 @@ from lcrnet_d2.data.rendered.extra import require
 
 
 def test_the_extra_is_named_when_a_package_is_missing() -> None:
-    with pytest.raises(ImportError, match=r"no_such_renderer.*lcrnet_d2\[synthetic\]"):
+    with pytest.raises(ImportError, match=r"no_such_renderer.*-e .\.\[synthetic\]"):
         require("no_such_renderer")
 
 
