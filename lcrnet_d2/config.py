@@ -147,7 +147,8 @@ def _add_data_keys(cfg: CN) -> None:
     cfg.INPUT.LCRNET.CANVAS = 0
     cfg.INPUT.LCRNET.SCALE_RANGE = [0.75, 1.75]
     # Instead of SCALE_RANGE: the longer side of a person drawn at random becomes a share of the canvas (or of a
-    # mosaic's tile) between these two, and the picture is cropped around that person. []: whole pictures.
+    # mosaic's tile) between these two, and the picture is cropped around that person,
+    # or around any place where there is nobody. []: whole pictures.
     cfg.INPUT.LCRNET.PERSON_SIZE = []
     # Share of training pictures that are mosaics of four, each fitted into a quarter of the canvas.
     cfg.INPUT.LCRNET.MOSAIC = 0.0

@@ -59,6 +59,30 @@ def share_statistics(output: str) -> None:
     Path(output, f"rank-{comm.get_rank()}").write_text(f"{float(norm.running_mean):.3f} {float(norm.running_var):.3f}")
 
 
+def overflow_on_the_second(output: str) -> None:
+    """The second process's batch overflows half precision; notes how often each computed."""
+    import torch
+
+    from lcrnet_d2.training.finite_steps import LossCheck
+
+    class Detector(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(1, 1, bias=False)
+            torch.nn.init.constant_(self.layer.weight, 300.0)
+            self.count = 0
+            LossCheck(self)
+
+        def forward(self, batch):
+            self.count += 1
+            return {"loss": self.layer(torch.full((1, 1), 300.0 * comm.get_rank())).sum()}
+
+    model = Detector()
+    with torch.autocast("cpu", torch.float16):
+        loss = float(model([])["loss"])
+    Path(output, f"rank-{comm.get_rank()}").write_text(f"{model.count} {loss:.0f}")
+
+
 def fail_on_the_second(output: str) -> None:
     if comm.get_rank() == 1:
         raise RuntimeError("the second process fails")

@@ -56,6 +56,12 @@ def test_running_statistics_are_those_of_all_processes(tmp_path: Path) -> None:
     assert said(tmp_path) == {"rank-0": "0.500 0.900", "rank-1": "0.500 0.900"}
 
 
+def test_where_one_process_overflows_all_compute_again(tmp_path: Path) -> None:
+    """Layers that exchange what they see (SyncBN) wait for every process."""
+    finish(start(sys.executable, PROGRAM, "overflow_on_the_second", "2", "1", "0", "auto", str(tmp_path)))
+    assert said(tmp_path) == {"rank-0": "2 0", "rank-1": "2 90000"}
+
+
 def test_torchrun_brings_its_own_group(tmp_path: Path) -> None:
     torchrun = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port")
     # The job's own wishes (9 processes) do not count.
