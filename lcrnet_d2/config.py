@@ -77,6 +77,10 @@ def _add_model_keys(cfg: CN) -> None:
     # and metres are mostly below 0.2, where beta 1 makes the loss quadratic and its gradient small.
     # 1 in the paper's text, 5 in the released models.
     cfg.MODEL.LCRNET.POSE_REG_SCALE = 5.0
+    # Beta of the smooth L1 of Eq. 5: errors beyond it, after POSE_REG_SCALE, count linearly.
+    cfg.MODEL.LCRNET.POSE_REG_BETA = 1.0
+    # Of the three 3D coordinates' part of the regression loss beside the two 2D ones'. 1 in Eq. 4.
+    cfg.MODEL.LCRNET.POSE_REG_WEIGHT_3D = 1.0
     # For weights converted from the released models, whose boxes ended at the centre of their last pixel ("+1"):
     # regions are pooled from, and poses are relative to, (x1, y1, x2 - 1, y2 - 1); PPI adds the pixel to its boxes.
     cfg.MODEL.LCRNET.LAST_PIXEL_BOXES = False

@@ -44,6 +44,8 @@ def test_one_anchor_pose_trains_and_detects(one_anchor: AnchorPoses) -> None:
         num_joints=13,
         upper_body=False,
         pose_transform=PoseTransform(1.0),
+        smooth_l1_beta=1.0,
+        weight_3d=1.0,
         batch_size_per_image=4,
         min_score=0.1,
         min_proposals=500,

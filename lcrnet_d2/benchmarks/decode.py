@@ -85,6 +85,8 @@ def make_layers(kind: type[LCROutputLayers], width: int, num_anchor_poses: int) 
         num_joints=len(BODY13),
         upper_body=False,
         pose_transform=PoseTransform(5.0),
+        smooth_l1_beta=1.0,
+        weight_3d=1.0,
         batch_size_per_image=32,
         min_score=0.1 / num_anchor_poses,
         min_proposals=500,

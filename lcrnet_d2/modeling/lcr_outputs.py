@@ -46,6 +46,7 @@ class LCROutputLayers(nn.Module):
 
     anchor_poses_2d: Tensor  # (C, J, 2) box units
     anchor_poses_3d: Tensor  # (C, J, 3) m
+    _weights: Tensor  # (5,) of the loss of x, y, X, Y, Z
 
     @configurable
     def __init__(
@@ -56,6 +57,8 @@ class LCROutputLayers(nn.Module):
         num_joints: int,
         upper_body: bool,
         pose_transform: PoseTransform,
+        smooth_l1_beta: float,
+        weight_3d: float,
         batch_size_per_image: int,
         min_score: float,
         min_proposals: int,
@@ -65,6 +68,8 @@ class LCROutputLayers(nn.Module):
             input_shape: of the features after the shared layers; d numbers each.
             num_anchor_poses: K; num_joints: J; upper_body: twice as many classes (Sec. 4.2).
             pose_transform: encodes and decodes regression targets.
+            smooth_l1_beta: error, in the targets' units, beyond which the loss is linear; 1 in Eq. 5.
+            weight_3d: of the 3D coordinates' part of the regression loss; 1 in Eq. 4.
             batch_size_per_image: sampled boxes per image, the divisor of both losses.
             min_score, min_proposals: which (box, class) pairs are decoded, see `select_pose_proposals`.
         """
@@ -74,6 +79,8 @@ class LCROutputLayers(nn.Module):
         self.num_joints = num_joints
         self.num_classes = num_anchor_poses * (2 if upper_body else 1)
         self.pose_transform = pose_transform
+        self.smooth_l1_beta = smooth_l1_beta
+        self.register_buffer("_weights", torch.tensor([1.0, 1.0] + 3 * [weight_3d]), persistent=False)
         self.batch_size_per_image = batch_size_per_image
         self.min_score = min_score
         self.min_proposals = min_proposals
@@ -96,6 +103,8 @@ class LCROutputLayers(nn.Module):
             "num_joints": len(SKELETONS[lcrnet.SKELETON]),
             "upper_body": lcrnet.UPPER_BODY,
             "pose_transform": PoseTransform(lcrnet.POSE_REG_SCALE, lcrnet.LAST_PIXEL_BOXES),
+            "smooth_l1_beta": lcrnet.POSE_REG_BETA,
+            "weight_3d": lcrnet.POSE_REG_WEIGHT_3D,
             "batch_size_per_image": cfg.MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE,
             "min_score": lcrnet.INTEGRATION.MIN_PROPOSAL_SCORE / lcrnet.NUM_ANCHOR_POSES,
             "min_proposals": lcrnet.INTEGRATION.MIN_PROPOSALS,
@@ -150,7 +159,8 @@ class LCROutputLayers(nn.Module):
         loss_cls = F.cross_entropy(logits, gt_classes, reduction="sum") / divisor
         deltas = self._regress(features[on_people], gt_classes[on_people])
         targets = self._targets(proposals, deltas)
-        loss_reg = F.smooth_l1_loss(deltas, targets, beta=1.0, reduction="sum") / divisor
+        losses_reg = F.smooth_l1_loss(deltas, targets, beta=self.smooth_l1_beta, reduction="none")
+        loss_reg = (losses_reg * self._weights).sum() / divisor
         _log_accuracy(logits.detach(), gt_classes, on_people)
         return {"loss_pose_cls": loss_cls, "loss_pose_reg": loss_reg}
 

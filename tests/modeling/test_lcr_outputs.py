@@ -17,7 +17,13 @@ from lcrnet_d2.structures import AnchorPoses
 WIDTH, CLASSES = 16, 8  # K = 4 with upper-body classes
 
 
-def layers(anchors: AnchorPoses | None, min_score: float = 0.0, min_proposals: int = 10**6) -> LCROutputLayers:
+def layers(
+    anchors: AnchorPoses | None,
+    min_score: float = 0.0,
+    min_proposals: int = 10**6,
+    smooth_l1_beta: float = 1.0,
+    weight_3d: float = 1.0,
+) -> LCROutputLayers:
     torch.manual_seed(0)
     out = LCROutputLayers(
         ShapeSpec(channels=WIDTH),
@@ -25,6 +31,8 @@ def layers(anchors: AnchorPoses | None, min_score: float = 0.0, min_proposals: i
         num_joints=13,
         upper_body=True,
         pose_transform=PoseTransform(5.0),
+        smooth_l1_beta=smooth_l1_beta,
+        weight_3d=weight_3d,
         batch_size_per_image=10,
         min_score=min_score,
         min_proposals=min_proposals,
@@ -64,6 +72,15 @@ def test_losses_by_hand(anchors: AnchorPoses) -> None:
     with EventStorage():
         losses = out.losses(out(torch.randn(4, WIDTH)), images)
     assert losses["loss_pose_reg"].item() == pytest.approx(2 * 13 * 5 * 0.125 / 20, rel=1e-4)
+
+
+def test_a_smaller_beta_makes_the_loss_linear_and_3d_has_its_own_weight(anchors: AnchorPoses) -> None:
+    out = layers(anchors, smooth_l1_beta=0.1, weight_3d=0.25)
+    torch.nn.init.constant_(out.pose_pred.bias, 0.5)
+    with EventStorage():
+        losses = out.losses(out(torch.zeros(1, WIDTH)), [sampled([3], anchors)])
+    # Of 13 joints, 2 coordinates in full and 3 for a quarter, each |0.5| - 0.1 / 2 off; 1 image x 10 boxes.
+    assert losses["loss_pose_reg"].item() == pytest.approx(13 * (2 + 3 * 0.25) * 0.45 / 10, rel=1e-4)
 
 
 def test_only_the_boxs_own_class_is_regressed(anchors: AnchorPoses) -> None:
