@@ -21,7 +21,7 @@ from lcrnet_d2.data.synthetic.composition import compose
 from lcrnet_d2.detected_people import DetectedPeople, points_in_image
 from lcrnet_d2.placement import PinholeCamera, place_people
 from lcrnet_d2.structures import BODY13
-from lcrnet_d2.structures.whole_files import whole_file
+from lcrnet_d2.visualization.figures import new_figure, save_figure
 
 IMAGE_SIZE = (240, 320)
 NOISES = (0.0, 1.0, 2.0, 4.0, 8.0)
@@ -107,11 +107,7 @@ def seen(scene: Scene, noise: float, rng: np.random.Generator) -> DetectedPeople
 
 
 def draw(medians: dict[str, list[float]], scenes: list[Scene], path: Path) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 3.6), dpi=110)
-    FigureCanvasAgg(figure)
+    figure = new_figure(10, 4)
     left, right = figure.subplots(1, 2)
     for name, colour in (("as placed", "C0"), ("all joints alike", "C1")):
         left.plot(NOISES, medians[name], "o-", color=colour, label=name)
@@ -129,10 +125,7 @@ def draw(medians: dict[str, list[float]], scenes: list[Scene], path: Path) -> No
     right.plot([0, limit], [0, limit], color="0.3", linewidth=1)
     right.set(xlabel="true depth (m)", ylabel="recovered depth (m)", xlim=(0, limit), ylim=(0, 1.3 * limit))
     right.legend(frameon=False, markerscale=3)
-    figure.tight_layout()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as file:
-        figure.savefig(file, format=path.suffix[1:] or "png")
+    save_figure(figure, path)
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:

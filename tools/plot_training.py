@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lcrnet_d2.reproduction.pictures import new_figure, save_figure
+from lcrnet_d2.visualization.figures import new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -30,7 +30,8 @@ from tqdm import tqdm
 from lcrnet_d2.evaluation.alignment import align_poses
 from lcrnet_d2.mocap import PoseBase, PseudoPoseSearch, is_searchable, random_views
 from lcrnet_d2.structures import BODY13
-from lcrnet_d2.structures.whole_files import whole_file, write_text
+from lcrnet_d2.structures.whole_files import write_text
+from lcrnet_d2.visualization.figures import new_figure, save_figure
 
 _GROUPS = ("views", "joints", "subject")
 
@@ -204,10 +205,7 @@ def summary(rows: list[Row]) -> str:
 
 def draw(rows: list[Row], path: Path) -> None:
     """Both errors over the size of the base, a line per number of joints; thin bars: 95 % of the mean."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = FigureCanvasAgg(Figure(figsize=(9, 3.8), dpi=110)).figure
+    figure = new_figure(10, 4.2)
     every = totals(rows)
     for place, (name, title) in enumerate((("absolute", "absolute (body-centred)"), ("rigid", "rigid-aligned"))):
         axes = figure.add_subplot(1, 2, place + 1)
@@ -220,9 +218,7 @@ def draw(rows: list[Row], path: Path) -> None:
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
         axes.legend(title="annotated")
-    figure.tight_layout()
-    with whole_file(path) as file:
-        figure.savefig(file, format=path.suffix[1:] or "png")
+    save_figure(figure, path)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import torch
 from lcrnet_d2.mocap.virtual_views import view_rotations
 from lcrnet_d2.structures import BODY13, bone_colour
 from lcrnet_d2.structures.bounded_files import read_json
-from lcrnet_d2.structures.whole_files import whole_file
+from lcrnet_d2.visualization.figures import new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -87,13 +87,10 @@ def turned(pose_3d: np.ndarray, degrees: float) -> np.ndarray:
 
 def draw(people: list[Found], path: Path) -> None:
     """Writes the sheet: three small pictures per person, four people in a row."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from PIL import Image
-
     rows = -(-len(people) // _COLUMNS)
-    canvas = FigureCanvasAgg(Figure(figsize=(3.0 * _COLUMNS, 1.5 * rows), dpi=80))
-    cells = canvas.figure.subfigures(rows, _COLUMNS, squeeze=False).ravel()
+    figure = new_figure(2.4 * _COLUMNS, 1.2 * rows)
+    figure.set_layout_engine("none")  # the edges below
+    cells = figure.subfigures(rows, _COLUMNS, squeeze=False).ravel()
     for cell, person in zip(cells, people, strict=False):
         edges = {"left": 0.01, "right": 0.97, "bottom": 0.02, "top": 0.88, "wspace": 0.02}
         first, left, right = cell.subplots(1, 3, gridspec_kw=edges)
@@ -107,10 +104,7 @@ def draw(people: list[Found], path: Path) -> None:
             axes.set_aspect("equal", adjustable="datalim")
             axes.invert_yaxis()
             axes.axis("off")
-    canvas.draw()
-    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
-    with whole_file(path) as file:
-        picture.quantize(32).save(file, "PNG", optimize=True)  # a third of the bytes
+    save_figure(figure, path)
 
 
 def _draw_skeleton(

@@ -18,7 +18,7 @@ from ..evaluation.dataset_metrics import FoundPeople, find_people
 from ..evaluation.people import MIN_JOINTS_SEEN
 from ..evaluation.report import detected_people
 from ..structures import Skeleton, centre_poses
-from .pictures import new_figure, save_figure
+from ..visualization.figures import new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..evaluation.mpii import PCKhCurve, RarityCurve
-from .pictures import new_figure, save_figure
+from ..visualization.figures import new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,9 +16,9 @@ import numpy as np
 from ..evaluation.mpii import pckh_curve, single_person_errors
 from ..evaluation.report import detected_people, markdown_table, mean_with_interval
 from ..structures import BODY13
+from ..visualization.figures import new_figure, save_figure
 from .experiments import COMPARED_K, GRID_K, SYNTHETIC, runs_of_k
 from .people_errors import PeopleErrors
-from .pictures import new_figure, save_figure
 from .runs import SyntheticRuns
 from .subsets import by_facing, by_joints_inside, with_mpii_marks
 

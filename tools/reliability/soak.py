@@ -24,7 +24,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from lcrnet_d2 import PosePredictor
-from lcrnet_d2.structures.whole_files import whole_file
+from lcrnet_d2.visualization.figures import new_figure, save_figure
 
 _EVERY_S = 10.0
 
@@ -90,19 +90,13 @@ def memory_mb() -> float:
 
 
 def plot(rows: np.ndarray, path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, (memory, speed) = pyplot.subplots(2, 1, sharex=True, figsize=(8, 5))
+    figure = new_figure(8, 5)
+    memory, speed = figure.subplots(2, 1, sharex=True)
     memory.plot(rows[:, 0] / 60, rows[:, 2])
     memory.set(ylabel="memory (MB)", ylim=(0, rows[:, 2].max() * 1.1))
     speed.plot(rows[:, 0] / 60, rows[:, 3])
     speed.set(ylabel="CPU s for one picture", xlabel="minutes", ylim=(0, np.quantile(rows[:, 3], 0.99) * 1.3))
-    figure.tight_layout()
-    with whole_file(path) as file:
-        figure.savefig(file, format="png")
+    save_figure(figure, path)
 
 
 def verdict(rows: np.ndarray) -> int:

@@ -1,4 +1,4 @@
-"""How the plots here are made and written: no screen, no global state, small files."""
+"""How plots are made and written: no screen, no global state, small files."""
 
 from __future__ import annotations
 
