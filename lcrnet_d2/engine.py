@@ -26,6 +26,7 @@ from torch.nn.parallel import DistributedDataParallel
 from .checkpoint import BEST_CHECKPOINT, LCRNetCheckpointer, without_wrapper
 from .data import LCRNetDatasetMapper, load_anchor_poses
 from .evaluation import COCOKeypointEvaluator, PoseEvaluator
+from .modeling import with_test_time_augmentation
 from .remembered_outputs import RememberedOutputs, inference_settings, remembered_outputs
 from .structures import SKELETONS, AnchorPoses
 from .training.finite_steps import GradientCheck, LossCheck, explain_spoilt_step
@@ -251,6 +252,7 @@ def score_thresholds(cfg: CfgNode, model: nn.Module) -> dict[str, float]:
 
 
 def _remembered(cfg: CfgNode, model: nn.Module) -> AbstractContextManager[RememberedOutputs]:
+    model = with_test_time_augmentation(cfg, without_wrapper(model))
     return remembered_outputs(model, Path(cfg.OUTPUT_DIR) / "inference", inference_settings(cfg))
 
 

@@ -20,6 +20,7 @@ from .config import CONFIGS, load_config
 from .data import read_image
 from .data.images import check_image_size
 from .detected_people import DetectedPeople
+from .modeling import with_test_time_augmentation
 from .remembered_outputs import RememberedOutputs, inference_settings, remembered_outputs
 from .structures import SKELETONS
 
@@ -63,8 +64,8 @@ class PosePredictor:
             cfg.MODEL.WEIGHTS = str(weights)
         cfg.MODEL.DEVICE = device or _available(cfg.MODEL.DEVICE)
         self.model = build_model(cfg).eval()
-        #: What pictures are given to: the model, or what stands in for it (`remembering`).
-        self.network = self.model
+        #: What pictures are given to: the model, or what stands in for it (TEST.AUG, `remembering`).
+        self.network = with_test_time_augmentation(cfg, self.model)
         LCRNetCheckpointer(self.model).load(cfg.MODEL.WEIGHTS)
         self.model.roi_heads.box_predictor.check_anchor_poses()
         self.cfg = cfg
@@ -121,11 +122,12 @@ class PosePredictor:
             folder: for the files that remember it, until `forget`.
         """
         settings = inference_settings(self.cfg, self.half_precision)
-        with remembered_outputs(self.model, folder, settings) as self.network:
+        network = self.network
+        with remembered_outputs(network, folder, settings) as self.network:
             try:
                 yield self.network
             finally:
-                self.network = self.model
+                self.network = network
 
     def _network_input(self, image: Image, image_format: str) -> dict[str, Any]:
         expected = self.cfg.INPUT.FORMAT

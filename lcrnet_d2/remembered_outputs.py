@@ -99,7 +99,7 @@ def inference_settings(cfg: CfgNode, half_precision: bool = False) -> str:
     node = cfg.MODEL.clone()
     node.DEVICE = node.WEIGHTS = node.LCRNET.ANCHOR_POSES = ""
     node.LCRNET.INTEGRATION.SCORE_THRESH_PPI = node.LCRNET.INTEGRATION.SCORE_THRESH_NMS = 0.0  # applied afterwards
-    return f"{half_precision} {cfg.TEST.DETECTIONS_PER_IMAGE}\n{node.dump()}"
+    return f"{half_precision} {cfg.TEST.DETECTIONS_PER_IMAGE}\n{cfg.TEST.AUG.dump()}{node.dump()}"
 
 
 def _digest_of_model(model: nn.Module, settings: str) -> str:

@@ -49,7 +49,7 @@ def _stages(model: GeneralizedRCNN, inputs: list[dict[str, Any]]) -> Iterator[st
     heads.box_predictor.check_anchor_poses()
     decoded = heads.box_predictor.inference(predictions, [b.tensor for b in boxes])
     yield "decode"
-    people = heads._people(decoded, regions)
+    people = heads.integrate(decoded, regions)
     yield "PPI"
     GeneralizedRCNN._postprocess(people, inputs, images.image_sizes)
     yield "post-processing"

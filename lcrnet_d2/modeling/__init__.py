@@ -7,6 +7,7 @@ from .ppi import PosesInImage, integrate_pose_proposals, suppress_pose_proposals
 from .released_networks import Res5BoxHead
 from .roi_heads import LCRNetROIHeads
 from .rpn import LCRNetRPN
+from .test_time_augmentation import LCRNetWithTTA, with_test_time_augmentation
 from .vgg import VGG16, VGGBoxHead
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "EfficientNetLite",
     "LCRNetROIHeads",
     "LCRNetRPN",
+    "LCRNetWithTTA",
     "LCROutputLayers",
     "PoseProposals",
     "PoseTransform",
@@ -23,4 +25,5 @@ __all__ = [
     "integrate_pose_proposals",
     "select_pose_proposals",
     "suppress_pose_proposals",
+    "with_test_time_augmentation",
 ]

@@ -104,14 +104,19 @@ class LCRNetROIHeads(ROIHeads):
         if self.training:
             assert targets is not None
             proposals = self.label_and_sample_proposals(proposals, targets)
-        boxes = [p.proposal_boxes for p in proposals]
-        pooled = self.box_pooler([features[f] for f in self.in_features], boxes)
-        predictions = self.box_predictor(self.box_head(pooled))
-        if self.training:
-            return [], self.box_predictor.losses(predictions, proposals)
+            return [], self.box_predictor.losses(self._predictions(features, proposals), proposals)
+        return self.integrate(self.pose_proposals(features, proposals), proposals), {}
+
+    def pose_proposals(self, features: dict[str, Tensor], regions: list[Instances]) -> list[PoseProposals]:
+        """What classification and regression make of each image's regions (Sec. 3.2-3.3)."""
         self.box_predictor.check_anchor_poses()
-        decoded = self.box_predictor.inference(predictions, [b.tensor for b in boxes])
-        return self._people(decoded, proposals), {}
+        boxes = [image.proposal_boxes.tensor for image in regions]
+        return self.box_predictor.inference(self._predictions(features, regions), boxes)
+
+    def _predictions(self, features: dict[str, Tensor], regions: list[Instances]) -> tuple[Tensor, Tensor]:
+        boxes = [image.proposal_boxes for image in regions]
+        pooled = self.box_pooler([features[f] for f in self.in_features], boxes)
+        return self.box_predictor(self.box_head(pooled))
 
     @torch.no_grad()
     def label_and_sample_proposals(self, proposals: list[Instances], targets: list[Instances]) -> list[Instances]:
@@ -127,7 +132,8 @@ class LCRNetROIHeads(ROIHeads):
             kept.append(image)
         return super().label_and_sample_proposals(kept, people)
 
-    def _people(self, decoded: list[PoseProposals], regions: list[Instances]) -> list[Instances]:
+    def integrate(self, decoded: list[PoseProposals], regions: list[Instances]) -> list[Instances]:
+        """Per image the people that its pose proposals are integrated to, as Instances of `people_to_instances`."""
         # 3D is relative to the body centre by definition; regression leaves it a few mm off.
         decoded = [d._replace(poses_3d=centre_poses(d.poses_3d, self.skeleton)) for d in decoded]
         first_upper = self.box_predictor.num_anchor_poses
