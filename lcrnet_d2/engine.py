@@ -275,13 +275,14 @@ def build_evaluators(
     """2D + 3D pose metrics, COCO's keypoint AP of the same predictions, and the benchmarks the config asks for."""
     skeleton = SKELETONS[cfg.MODEL.LCRNET.SKELETON]
     output_dir = Path(cfg.OUTPUT_DIR) / "inference" / dataset_name
+    of_mirror_images = cfg.TEST.AUG.ENABLED and cfg.TEST.AUG.FLIP  # classes then say nothing of the picture itself
     poses = PoseEvaluator(
         dataset_name,
         skeleton,
         nms_score_threshold=thresholds["nms"],
         ppi_score_threshold=thresholds["ppi"],
         mean_pose=None if anchors is None else mean_training_pose(anchors),
-        anchors=anchors,
+        anchors=None if of_mirror_images else anchors,
         min_joints_seen=cfg.TEST.LCRNET.MIN_JOINTS_SEEN,
         output_dir=output_dir,
     )

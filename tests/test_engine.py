@@ -89,6 +89,18 @@ def test_evaluation_refuses_other_anchor_poses_and_does_without_a_file(tmp_path:
         evaluate_model(cfg, model, {"nms": 0.0, "ppi": 0.0})
 
 
+def test_classes_of_mirror_images_are_no_baseline(tmp_path: Path) -> None:
+    cfg = tiny_config(tmp_path)
+    cfg.TEST.AUG.ENABLED, cfg.TEST.AUG.MIN_SIZES, cfg.TEST.AUG.MAX_SIZE = True, (64,), 300
+    model = LCRNetTrainer.build_model(cfg)
+    model.roi_heads.box_predictor.set_anchor_poses(AnchorPoses.load(cfg.MODEL.LCRNET.ANCHOR_POSES))
+    for flip in (False, True):
+        cfg.TEST.AUG.FLIP = flip
+        metrics = evaluate_model(cfg, model, {"nms": 0.0, "ppi": 0.0})["common"]
+        assert ("anchor_mpjpe_mm" in metrics) is not flip
+        assert "mean_pose_mpjpe_mm" in metrics
+
+
 def test_thresholds_chosen_on_validation_data_are_applied(tmp_path: Path) -> None:
     cfg = tiny_config(tmp_path)
     cfg.TEST.LCRNET.THRESHOLD_DATASET = cfg.DATASETS.TEST[0]

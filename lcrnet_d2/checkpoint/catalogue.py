@@ -44,8 +44,8 @@ class PublishedWeights:
 CATALOGUE: dict[str, PublishedWeights] = {
     "lcrnet_lite0_research": PublishedWeights(
         "lcrnet_lite0_research.pth",
-        config="research/lcrnet_lite0_research.yaml",
-        sha256="8e1b8f22717b3f95ac2563f38f162aa1cf00446a5226e33063f67c83273509a8",
+        config="research/lcrnet_lite0_research_l1.yaml",
+        sha256="0adcdc5bea40097463affa1a48cd2b0c68a56225a9d76d1da527513ee7a898a0",
         licence="research, non-commercial: trained on photos of LSP Extended and Flickr (MODEL_ZOO.md)",
     ),
 }
