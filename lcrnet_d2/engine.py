@@ -34,7 +34,7 @@ from .training.hooks import PictureHook, ResumableBestCheckpointer
 from .training.protocol_choice import protocol_evaluators, register_mupots
 from .training.repeatable import IterationSeeds, build_repeatable_loader
 from .training.shared_statistics import SharedStatistics
-from .training.weight_average import WeightAverage
+from .training.weight_average import WeightAverage, average_statistics
 
 __all__ = ["LCRNetTrainer", "evaluate_model", "mean_training_pose"]
 
@@ -147,7 +147,8 @@ class LCRNetTrainer(DefaultTrainer):
         every = super().build_hooks()
         hooks_ = [hook for hook in every if not isinstance(hook, hooks.PeriodicCheckpointer)]
         if self.average is not None:
-            hooks_.insert(0, self.average)
+            others = [hook for hook in hooks_ if not isinstance(hook, hooks.PreciseBN)]
+            hooks_ = [self.average, *average_statistics(self.cfg, self.average.model), *others]
             evaluation = next(i for i, hook in enumerate(hooks_) if isinstance(hook, hooks.EvalHook))
             hooks_[evaluation] = hooks.EvalHook(self.cfg.TEST.EVAL_PERIOD, self._test_average)
         hooks_.insert(0, SharedStatistics(self._trainer.model))
@@ -183,12 +184,7 @@ def best_metric_name(cfg: CfgNode) -> str:
 
 
 def check_config(cfg: CfgNode) -> None:
-    """Refuses what would silently train on rubbish: frozen layers never initialised, statistics of other weights."""
-    if cfg.TEST.PRECISE_BN.ENABLED and cfg.SOLVER.AVERAGE_DECAY > 0:
-        raise ValueError(
-            "TEST.PRECISE_BN makes statistics of the weights in training, but SOLVER.AVERAGE_DECAY's average is "
-            "evaluated and saved: switch one of them off"
-        )
+    """Refuses what would silently train on rubbish: frozen layers never initialised."""
     if cfg.MODEL.WEIGHTS:
         return
     frozen = {

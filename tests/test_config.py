@@ -46,9 +46,3 @@ def test_freezing_random_weights_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="would freeze random weights"):
         check_config(load_config(name, ["MODEL.WEIGHTS", ""]))
     check_config(load_config(name))
-
-
-def test_precise_statistics_and_averaged_weights_are_refused_together() -> None:
-    options = ["TEST.PRECISE_BN.ENABLED", True, "SOLVER.AVERAGE_DECAY", 0.99]
-    with pytest.raises(ValueError, match="switch one of them off"):
-        check_config(load_config("Base-LCRNet-Lite0-FPN.yaml", options))

@@ -155,7 +155,8 @@ def test_evaluators_in_either_order_agree(tmp_path: Path) -> None:
     assert repr(registered) == before
 
 
-def test_the_averaged_weights_are_saved_and_both_resumed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("precise", [False, True])
+def test_the_averaged_weights_are_saved_and_both_resumed(precise: bool, tmp_path: Path) -> None:
     """A run cut in two ends with the same average, and other weights in training, as one that was not."""
     whole = tiny_config(tmp_path)
     cut = whole.clone()
@@ -164,6 +165,7 @@ def test_the_averaged_weights_are_saved_and_both_resumed(tmp_path: Path) -> None
         cfg.SOLVER.MAX_ITER = 4
         cfg.SOLVER.CHECKPOINT_PERIOD = 2
         cfg.TEST.EVAL_PERIOD = 0
+        cfg.MODEL.FPN.NORM, cfg.TEST.PRECISE_BN.ENABLED, cfg.TEST.PRECISE_BN.NUM_ITER = "BN", precise, 2
         cfg.OUTPUT_DIR = str(tmp_path / name)
     torch.manual_seed(0)  # of the head's first weights
     trainer, _ = train(whole)

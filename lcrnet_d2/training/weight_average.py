@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from detectron2.engine import HookBase
+from detectron2.config import CfgNode
+from detectron2.engine import HookBase, hooks
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-__all__ = ["WeightAverage"]
+from .repeatable import build_repeatable_loader
+from .shared_statistics import SharedStatistics
+
+__all__ = ["AverageStatistics", "WeightAverage", "average_statistics"]
 
 
 class WeightAverage(HookBase):
@@ -54,6 +58,32 @@ class WeightAverage(HookBase):
         self.is_resumed = True
         self.training.load_state_dict(state["training"])
         self._average.n_averaged.copy_(state["n_averaged"])
+
+
+class AverageStatistics(hooks.PreciseBN):
+    """Measures BatchNorm's statistics of the averaged weights (TEST.PRECISE_BN): the average of statistics is not theirs.
+
+    Half way through a training from ImageNet weights the averaged ones found 24 % of the people in training pictures,
+    measured ones 78 %. At the end of a schedule, where the weights no longer move, they agree. Done before each
+    evaluation and after the last iteration, on the first pictures of the training order, so that a run repeats it.
+    """
+
+    def update_stats(self) -> None:
+        if self._disabled:
+            return
+        self._data_iter = None
+        super().update_stats()
+        SharedStatistics(self._model).after_step()
+
+
+def average_statistics(cfg: CfgNode, model: nn.Module) -> list[HookBase]:
+    """The hook above for the averaged `model`, or nothing without TEST.PRECISE_BN."""
+    if not cfg.TEST.PRECISE_BN.ENABLED:
+        return []
+    of_pictures = cfg.clone()
+    of_pictures.DATALOADER.NUM_WORKERS = 0
+    pictures = build_repeatable_loader(of_pictures)
+    return [AverageStatistics(cfg.TEST.EVAL_PERIOD, model, pictures, cfg.TEST.PRECISE_BN.NUM_ITER)]
 
 
 def _averaging(decay: float) -> Any:
