@@ -61,7 +61,7 @@ class WeightAverage(HookBase):
 
 
 class AverageStatistics(hooks.PreciseBN):
-    """Measures BatchNorm's statistics of the averaged weights (TEST.PRECISE_BN): the average of statistics is not theirs.
+    """BatchNorm's statistics of the averaged weights, measured (TEST.PRECISE_BN): averaged statistics are not theirs.
 
     Half way through a training from ImageNet weights the averaged ones found 24 % of the people in training pictures,
     measured ones 78 %. At the end of a schedule, where the weights no longer move, they agree. Done before each
