@@ -57,14 +57,14 @@ class LCRNetTrainer(DefaultTrainer):
         model = self.build_model(cfg)
         optimizer = self.build_optimizer(cfg, model)
         loader = self.build_train_loader(cfg)
+        distributed = _distributed(model)  # gives every process the first one's random layers, which are averaged
         decay = cfg.SOLVER.AVERAGE_DECAY
         self.average = WeightAverage(model, decay) if decay > 0 else None
         self._loss_check = LossCheck(model)
-        model = _distributed(model)
         trainer = AMPTrainer if cfg.SOLVER.AMP.ENABLED else SimpleTrainer
-        self._trainer = trainer(model, loader, optimizer)
+        self._trainer = trainer(distributed, loader, optimizer)
         if not cfg.SOLVER.AMP.ENABLED:
-            self._trainer.register_hooks([GradientCheck(model)])
+            self._trainer.register_hooks([GradientCheck(distributed)])
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         self.checkpointer = LCRNetCheckpointer(
             self.evaluated_model, cfg.OUTPUT_DIR, new_head=cfg.MODEL.LCRNET.NEW_HEAD, trainer=weakref.proxy(self)

@@ -42,6 +42,21 @@ def losses_and_metrics(folder: str, output: str) -> None:
         Path(output, "outcome.json").write_text(json.dumps({"losses": losses, "metrics": results}))
 
 
+def train_averaged(folder: str, output: str) -> None:
+    """Trains with an average of the weights; notes those in training and the average of this process."""
+    import torch
+    from training_support import train
+
+    own = Path(folder, f"data-of-{comm.get_rank()}")
+    own.mkdir(exist_ok=True)
+    cfg = joint_config(own)
+    cfg.DATASETS.TEST, cfg.SOLVER.AVERAGE_DECAY, cfg.OUTPUT_DIR = (), 0.9, output
+    torch.manual_seed(comm.get_rank())  # only the first process's initial weights count
+    trainer, _ = train(cfg)
+    totals = [sum(float(p.double().abs().sum()) for p in m.parameters()) for m in (trainer.model, trainer.average.model)]
+    Path(output, f"rank-{comm.get_rank()}").write_text(" ".join(f"{total:.9g}" for total in totals))
+
+
 def show_rank(output: str) -> None:
     total = sum(comm.all_gather(comm.get_rank()))
     Path(output, f"rank-{comm.get_rank()}").write_text(f"{comm.get_world_size()} {comm.get_local_rank()} {total}")

@@ -56,6 +56,13 @@ def test_running_statistics_are_those_of_all_processes(tmp_path: Path) -> None:
     assert said(tmp_path) == {"rank-0": "0.500 0.900", "rank-1": "0.500 0.900"}
 
 
+def test_averaged_weights_are_one_model(tmp_path: Path) -> None:
+    """Processes that start from their own random layers share gradients, but train models of their own."""
+    finish(start(sys.executable, PROGRAM, "train_averaged", "2", "1", "0", "auto", str(tmp_path), str(tmp_path)))
+    first, second = said(tmp_path).values()
+    assert first == second
+
+
 def test_where_one_process_overflows_all_compute_again(tmp_path: Path) -> None:
     """Layers that exchange what they see (SyncBN) wait for every process."""
     finish(start(sys.executable, PROGRAM, "overflow_on_the_second", "2", "1", "0", "auto", str(tmp_path)))
