@@ -75,7 +75,8 @@ class DetectedPeople:
         spreads_2d: (N, J) px: root mean square distance of the averaged proposals' joints from the person's
             (weights of Eq. 7): how much they disagree. 0 where a single proposal made the person.
         spreads_3d: (N, J) m, likewise.
-        anchors: (N,) class of the best-scored proposal; K .. 2K-1 are upper bodies.
+        anchors: (N,) class of the best-scored proposal; K .. 2K-1 are upper bodies. With TEST.AUG.FLIP it may be
+            the mirror image's.
         translations: (N, 3) m, place of each body centre before the camera (Fig. 7), NaN where no place
             explains the pose; None if not placed.
         identities: (N,) number of each person across the frames of a video; None without tracking.

@@ -53,7 +53,9 @@ def train_averaged(folder: str, output: str) -> None:
     cfg.DATASETS.TEST, cfg.SOLVER.AVERAGE_DECAY, cfg.OUTPUT_DIR = (), 0.9, output
     torch.manual_seed(comm.get_rank())  # only the first process's initial weights count
     trainer, _ = train(cfg)
-    totals = [sum(float(p.double().abs().sum()) for p in m.parameters()) for m in (trainer.model, trainer.average.model)]
+    totals = [
+        sum(float(p.double().abs().sum()) for p in m.parameters()) for m in (trainer.model, trainer.average.model)
+    ]
     Path(output, f"rank-{comm.get_rank()}").write_text(" ".join(f"{total:.9g}" for total in totals))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 # Detectron2's @configurable hides the signatures of what it wraps.
 # pyright: reportCallIssue=false
+import logging
 from typing import Any, NamedTuple
 
 import torch
@@ -22,6 +23,8 @@ from .lcr_outputs import PoseProposals
 
 __all__ = ["LCRNetWithTTA", "View", "with_test_time_augmentation"]
 
+logger = logging.getLogger(__name__)
+
 
 class View(NamedTuple):
     """A picture as the network sees it: size = its (H, W) px there; mirrored: left and right exchanged."""
@@ -34,8 +37,9 @@ class LCRNetWithTTA(nn.Module):
     """Stands in for a trained network at inference, as Detectron2's GeneralizedRCNNWithTTA does (TEST.AUG).
 
     A person's score S is the mean over the views of the sum in Eq. 7, so that one least score serves with and without.
-    `pred_seed_scores`, a single proposal's probability, is not divided. `pred_anchors` of a seed from a mirrored view
-    is the class that was seen there.
+    `pred_seed_scores`, a single proposal's probability, is not divided, and the limits within integration
+    (MIN_MODE_SCORE, MIN_PROPOSALS, RPN's POST_NMS_TOPK_TEST) are of the sum or of each view. `pred_anchors` of a seed
+    from a mirrored view is the class that was seen there.
     """
 
     @configurable
@@ -57,12 +61,26 @@ class LCRNetWithTTA(nn.Module):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, model: GeneralizedRCNN) -> dict[str, Any]:
-        """ValueError: a METHOD other than "ppi", which alone makes one person of several views, or no sizes."""
+        """ValueError: a METHOD other than "ppi", which alone makes one person of several views; no sizes; FLIP where
+        boxes end with the last pixel, whose mirror image lies one pixel further.
+        """
         if cfg.MODEL.LCRNET.INTEGRATION.METHOD != "ppi":
-            raise ValueError("TEST.AUG integrates the proposals of all views: set MODEL.LCRNET.INTEGRATION.METHOD ppi")
+            raise ValueError(
+                "TEST.AUG integrates the proposals of all views: set MODEL.LCRNET.INTEGRATION.METHOD "
+                "ppi, or TEST.AUG.ENABLED False for one view"
+            )
         if not cfg.TEST.AUG.MIN_SIZES:
             raise ValueError("TEST.AUG.ENABLED True with no TEST.AUG.MIN_SIZES: name one, e.g. (192, 320)")
         aug = cfg.TEST.AUG
+        if aug.FLIP and cfg.MODEL.LCRNET.LAST_PIXEL_BOXES:
+            raise ValueError("TEST.AUG.FLIP does not go with MODEL.LCRNET.LAST_PIXEL_BOXES: set TEST.AUG.FLIP False")
+        if max(aug.MIN_SIZES) > cfg.INPUT.MIN_SIZE_TEST:
+            logger.warning(
+                "TEST.AUG.MIN_SIZES up to %d enlarge pictures that come at INPUT.MIN_SIZE_TEST %d: they cost time and "
+                "show no more; Detectron2's own default is nine sizes from 400 to 1200",
+                max(aug.MIN_SIZES),
+                cfg.INPUT.MIN_SIZE_TEST,
+            )
         return {"model": model, "min_sizes": tuple(aug.MIN_SIZES), "max_size": aug.MAX_SIZE, "flip": aug.FLIP}
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> list[dict[str, Instances]]:

@@ -16,6 +16,7 @@ from torch import nn
 from ..checkpoint import without_wrapper
 from ..data import LCRNetDatasetMapper, read_image
 from ..detected_people import DetectedPeople
+from ..modeling import with_test_time_augmentation
 from ..structures import SKELETONS
 from ..visualization import draw_people
 
@@ -44,7 +45,7 @@ class PictureHook(HookBase):
     def after_step(self) -> None:
         if (self.trainer.iter + 1) % self.period:
             return
-        model = without_wrapper(self.model)
+        model = with_test_time_augmentation(self.cfg, without_wrapper(self.model))
         mapper = LCRNetDatasetMapper(self.cfg, False)
         skeleton = SKELETONS[self.cfg.MODEL.LCRNET.SKELETON]
         records = DatasetCatalog.get(self.cfg.DATASETS.TEST[0])[: self.count]

@@ -61,11 +61,10 @@ class WeightAverage(HookBase):
 
 
 class AverageStatistics(hooks.PreciseBN):
-    """BatchNorm's statistics of the averaged weights, measured (TEST.PRECISE_BN): averaged statistics are not theirs.
+    """TEST.PRECISE_BN for the averaged weights: their BatchNorm statistics measured, not averaged with them.
 
-    Half way through a training from ImageNet weights the averaged ones found 24 % of the people in training pictures,
-    measured ones 78 %. At the end of a schedule, where the weights no longer move, they agree. Done before each
-    evaluation and after the last iteration, on the first pictures of the training order, so that a run repeats it.
+    Before each evaluation and after the last iteration, on the first pictures of the training order, so that a run
+    repeats it.
     """
 
     def update_stats(self) -> None:

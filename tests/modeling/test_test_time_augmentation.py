@@ -65,6 +65,9 @@ def test_a_mirrored_picture_has_the_mirrored_people(model: nn.Module) -> None:
     mirrored = item | {"image": item["image"].flip(-1)}
     (found,), (in_mirror,) = people(network, item), people(network, mirrored)
     torch.testing.assert_close(in_mirror.scores, found.scores, rtol=1e-4, atol=1e-5)
+    left, top, right, bottom = in_mirror.pred_seed_boxes.unbind(1)
+    boxes = torch.stack([1 - right, top, 1 - left, bottom], 1)
+    torch.testing.assert_close(boxes, found.pred_seed_boxes, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(in_mirror.pred_poses_3d, mirror_poses_3d(found.pred_poses_3d, BODY13))
     points = in_mirror.pred_keypoints[:, BODY13.flip_indices]
     torch.testing.assert_close(256 - points[..., 0], found.pred_keypoints[..., 0], rtol=1e-4, atol=1e-2)
@@ -105,7 +108,11 @@ def test_switched_off_it_is_the_model_itself(model: nn.Module) -> None:
 
 @pytest.mark.parametrize(
     ("opts", "message"),
-    [(["MODEL.LCRNET.INTEGRATION.METHOD", "nms"], "METHOD ppi"), (["TEST.AUG.MIN_SIZES", ()], "name one")],
+    [
+        (["MODEL.LCRNET.INTEGRATION.METHOD", "nms"], "METHOD ppi"),
+        (["TEST.AUG.MIN_SIZES", ()], "name one"),
+        (["MODEL.LCRNET.LAST_PIXEL_BOXES", True], "FLIP False"),
+    ],
 )
 def test_what_makes_no_sense_is_refused(model: nn.Module, opts: list[Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
