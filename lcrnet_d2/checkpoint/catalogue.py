@@ -42,6 +42,12 @@ class PublishedWeights:
 
 #: Name -> weights. A new model is one entry here and its file in lcrnet_d2/weights (or a URL).
 CATALOGUE: dict[str, PublishedWeights] = {
+    "lcrnet_lite0_free": PublishedWeights(
+        "lcrnet_lite0_free.pth",
+        config="free/lcrnet_lite0_free.yaml",
+        sha256="b0e564231d9d9670d7c3a594595438d6732019c65b34a8d99f4c28cf5ba1c073",
+        licence="Apache-2.0, as the program: trained on rendered scenes of free material (MODEL_ZOO.md)",
+    ),
     "lcrnet_lite0_research": PublishedWeights(
         "lcrnet_lite0_research.pth",
         config="research/lcrnet_lite0_research_l1.yaml",
