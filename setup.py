@@ -18,7 +18,7 @@ setup(
     packages=[*find_packages(include=["lcrnet_d2", "lcrnet_d2.*"]), "lcrnet_d2.configs"],
     package_dir={"lcrnet_d2.configs": "configs"},
     package_data={
-        "lcrnet_d2": ["weights/*.pth"],
+        "lcrnet_d2": ["weights/*.pth", "weights/*.npz"],
         "lcrnet_d2.outputs": ["html_viewer_template.html"],
         "lcrnet_d2.configs": ["*.yaml", "*/*.yaml"],
     },

@@ -71,7 +71,8 @@ def _add_model_keys(cfg: CN) -> None:
     cfg.MODEL.LCRNET.NUM_ANCHOR_POSES = 100
     # Doubles the classes: class K + k is anchor pose k in a box around the upper body (Sec. 4.2).
     cfg.MODEL.LCRNET.UPPER_BODY = False
-    # .npz of anchor poses (tools/build_anchor_poses.py). Needed in training; a checkpoint carries its own.
+    # .npz of tools/build_anchor_poses.py, or "lcrnet://NAME/anchor_poses" of a published model. Needed in training;
+    # a checkpoint carries its own.
     cfg.MODEL.LCRNET.ANCHOR_POSES = ""
     # Regression targets (Eq. 4) are multiplied by this before the smooth L1 of Eq. 5: errors in box units
     # and metres are mostly below 0.2, where beta 1 makes the loss quadratic and its gradient small.

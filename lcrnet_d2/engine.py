@@ -19,6 +19,7 @@ from detectron2.engine import AMPTrainer, DefaultTrainer, HookBase, SimpleTraine
 from detectron2.evaluation import DatasetEvaluators, inference_on_dataset, print_csv_format
 from detectron2.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
 from detectron2.utils import comm
+from detectron2.utils.file_io import PathManager
 from detectron2.utils.logger import setup_logger
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -254,7 +255,7 @@ def _remembered(cfg: CfgNode, model: nn.Module) -> AbstractContextManager[Rememb
 
 def anchors_of(cfg: CfgNode, model: nn.Module) -> AnchorPoses | None:
     """The anchor poses for the baselines: those of the file, which must be the model's; None where there is no file."""
-    if not Path(cfg.MODEL.LCRNET.ANCHOR_POSES).is_file():
+    if not PathManager.isfile(cfg.MODEL.LCRNET.ANCHOR_POSES):
         logging.getLogger(__name__).warning(
             "No file at MODEL.LCRNET.ANCHOR_POSES (%r): the baselines mean pose and anchor pose are left out",
             cfg.MODEL.LCRNET.ANCHOR_POSES,

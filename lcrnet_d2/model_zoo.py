@@ -16,8 +16,8 @@ from torch import nn
 
 from . import modeling  # noqa: F401  registers the parts that configs name
 from .checkpoint import LCRNetCheckpointer
-from .checkpoint.catalogue import CATALOGUE, find_weights
-from .checkpoint.path_handler import LCRNET_WEIGHTS
+from .checkpoint.catalogue import CATALOGUE, find_model
+from .checkpoint.path_handler import ANCHOR_POSES_OF, LCRNET_WEIGHTS
 from .config import load_config
 
 __all__ = ["get", "get_checkpoint_url", "get_config", "names"]
@@ -30,7 +30,7 @@ def names() -> list[str]:
 
 def get_checkpoint_url(name: str) -> str:
     """`lcrnet://NAME`, for MODEL.WEIGHTS; ValueError, which lists the known names, if there is none of this name."""
-    find_weights(name)
+    find_model(name)
     return LCRNET_WEIGHTS + name
 
 
@@ -39,7 +39,8 @@ def get_config(name: str, trained: bool = True) -> CfgNode:
 
     Args:
         name: one of `names()`, or a config of the package.
-        trained: MODEL.WEIGHTS are the published weights; otherwise what the config itself says, mostly ImageNet's.
+        trained: MODEL.WEIGHTS and MODEL.LCRNET.ANCHOR_POSES are the published ones; otherwise what the config itself
+            says, mostly ImageNet's weights.
 
     Raises:
         ValueError: `trained`, but no weights of this name are published.
@@ -47,7 +48,8 @@ def get_config(name: str, trained: bool = True) -> CfgNode:
     """
     if trained:
         url = get_checkpoint_url(name)
-        return load_config(CATALOGUE[name].config, ["MODEL.WEIGHTS", url])
+        files = ["MODEL.WEIGHTS", url, "MODEL.LCRNET.ANCHOR_POSES", url + ANCHOR_POSES_OF]
+        return load_config(CATALOGUE[name].config, files)
     return load_config(CATALOGUE[name].config if name in CATALOGUE else name)
 
 

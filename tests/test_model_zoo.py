@@ -8,24 +8,27 @@ from detectron2.modeling import build_model
 
 from lcrnet_d2 import model_zoo
 from lcrnet_d2.checkpoint import catalogue
-from lcrnet_d2.checkpoint.catalogue import CATALOGUE, PublishedWeights
+from lcrnet_d2.checkpoint.catalogue import CATALOGUE, PublishedFile, PublishedModel
 from lcrnet_d2.checkpoint.path_handler import file_sha256
 from lcrnet_d2.checkpoint.small_checkpoint import small_model, write_model
 from lcrnet_d2.config import CONFIGS, load_config
-from lcrnet_d2.structures import AnchorPoses
+from lcrnet_d2.data import load_anchor_poses
+from lcrnet_d2.structures import BODY13, AnchorPoses
 
 CONFIG = "quick_schedules/lcrnet_lite0_demo.yaml"
 
 
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with random weights for CONFIG, in half precision."""
+    """A folder with random weights for CONFIG, in half precision, and their anchor poses."""
     cfg = load_config(CONFIG, ["MODEL.DEVICE", "cpu"])
     model = build_model(cfg)
-    outputs = model.roi_heads.box_predictor
-    outputs.anchor_poses_2d.uniform_()
-    outputs.anchor_poses_3d.normal_()
+    anchors = AnchorPoses(
+        torch.rand(16, 13, 2), torch.randn(16, 13, 3), BODY13, 16, torch.ones(16).long(), torch.ones(16)
+    )
+    model.roi_heads.box_predictor.set_anchor_poses(anchors)
     folder = tmp_path_factory.mktemp("weights")
+    anchors.save(folder / "tiny_anchors.npz")
     write_model(small_model(model.state_dict()), folder / "tiny.pth")
     return folder
 
@@ -33,8 +36,9 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tiny(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(catalogue, "WEIGHTS_FOLDER", shipped)
-    weights = PublishedWeights("tiny.pth", CONFIG, file_sha256(shipped / "tiny.pth"), "CC0-1.0")
-    monkeypatch.setitem(CATALOGUE, "tiny", weights)
+    weights, anchor_poses = (PublishedFile(n, file_sha256(shipped / n)) for n in ("tiny.pth", "tiny_anchors.npz"))
+    entry = PublishedModel(weights=weights, anchor_poses=anchor_poses, config=CONFIG, licence="CC0-1.0")
+    monkeypatch.setitem(CATALOGUE, "tiny", entry)
     return "tiny"
 
 
@@ -68,10 +72,12 @@ def test_unknown_names(tiny: str) -> None:
 
 @pytest.mark.parametrize("name", model_zoo.names())
 def test_every_published_model_is_whole(name: str) -> None:
-    weights = CATALOGUE[name]
-    assert (CONFIGS / weights.config).is_file()
-    if (catalogue.WEIGHTS_FOLDER / weights.file).is_file():
-        model_zoo.get(name, device="cpu").roi_heads.box_predictor.check_anchor_poses()
+    """Its anchor poses, those of the config and of the file are the same: training can go on from it."""
+    published = CATALOGUE[name]
+    assert (CONFIGS / published.config).is_file()
+    if (catalogue.WEIGHTS_FOLDER / published.weights.name).is_file():
+        anchors = load_anchor_poses(model_zoo.get_config(name))
+        model_zoo.get(name, device="cpu").roi_heads.box_predictor.check_anchor_poses(anchors)
 
 
 def test_anchor_poses_of_a_small_checkpoint_are_those_of_the_file(anchors: AnchorPoses) -> None:

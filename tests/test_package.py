@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 
-def test_an_installed_wheel_brings_its_configs(tmp_path: Path) -> None:
+def test_an_installed_wheel_brings_its_configs_and_models(tmp_path: Path) -> None:
     source = tmp_path / "source"  # a copy, as a build in the checkout would pack what earlier builds left there
     left_out = shutil.ignore_patterns("__pycache__", "*.egg-info", "build")
     for folder in ("lcrnet_d2", "configs"):
@@ -30,7 +30,9 @@ def test_an_installed_wheel_brings_its_configs(tmp_path: Path) -> None:
     code = (
         "import lcrnet_d2; from lcrnet_d2.config import load_config;"
         "cfg = load_config('quick_schedules/lcrnet_lite0_demo.yaml');"
-        "print(lcrnet_d2.__file__, cfg.MODEL.BACKBONE.NAME)"
+        "from detectron2.utils.file_io import PathManager;"
+        "anchor_poses = PathManager.get_local_path('lcrnet://lcrnet_lite0_research/anchor_poses');"
+        "print(lcrnet_d2.__file__, anchor_poses, cfg.MODEL.BACKBONE.NAME)"
     )
     out = subprocess.run(
         [sys.executable, "-c", code],
@@ -40,8 +42,9 @@ def test_an_installed_wheel_brings_its_configs(tmp_path: Path) -> None:
         text=True,
     )
     assert out.returncode == 0, out.stderr
-    file, backbone = out.stdout.split()[-2:]
-    assert Path(file).is_relative_to(site) and backbone == "build_efficientnet_lite_fpn_backbone"
+    file, anchor_poses, backbone = out.stdout.split()[-3:]
+    assert Path(file).is_relative_to(site) and Path(anchor_poses).is_relative_to(site)
+    assert backbone == "build_efficientnet_lite_fpn_backbone"
 
 
 def test_a_missing_detectron2_is_explained(tmp_path: Path) -> None:

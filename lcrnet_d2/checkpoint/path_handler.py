@@ -1,4 +1,6 @@
-"""`lcrnet://NAME`: published weights as a path that Detectron2's PathManager, and so MODEL.WEIGHTS, understands.
+"""`lcrnet://NAME`, `lcrnet://NAME/anchor_poses`: a published model's files as paths of Detectron2's PathManager.
+
+So MODEL.WEIGHTS understands the first and MODEL.LCRNET.ANCHOR_POSES the second.
 
 A file is looked for in the package, then in the cache ($FVCORE_CACHE, else ~/.torch/iopath_cache), then downloaded.
 Its sha256 is compared before anything in it is read.
@@ -18,12 +20,15 @@ from detectron2.utils.file_io import PathManager
 from iopath.common.file_io import PathHandler, file_lock, get_cache_dir
 
 from . import catalogue
-from .catalogue import PublishedWeights, find_weights
+from .catalogue import PublishedFile, find_model
 
-__all__ = ["LCRNET_WEIGHTS", "LCRNetPathHandler", "file_sha256", "published_file"]
+__all__ = ["ANCHOR_POSES_OF", "LCRNET_WEIGHTS", "LCRNetPathHandler", "file_sha256", "published_file"]
 
 #: Prefix of MODEL.WEIGHTS for weights of the catalogue.
 LCRNET_WEIGHTS = "lcrnet://"
+
+#: What follows the name in MODEL.LCRNET.ANCHOR_POSES.
+ANCHOR_POSES_OF = "/anchor_poses"
 
 _TIMEOUT = 30.0  # seconds without a byte
 
@@ -35,14 +40,13 @@ class LCRNetPathHandler(PathHandler):
         return [LCRNET_WEIGHTS]
 
     def _get_local_path(self, path: str, force: bool = False, **kwargs: Any) -> str:
-        name = path.removeprefix(LCRNET_WEIGHTS)
-        weights = find_weights(name)
-        file = published_file(weights)
-        logging.getLogger(__name__).info("Weights %s (%s). Licence: %s", path, file, weights.licence)
+        model = find_model(_name_in(path))
+        file = published_file(model.anchor_poses if path.endswith(ANCHOR_POSES_OF) else model.weights)
+        logging.getLogger(__name__).info("%s (%s). Licence: %s", path, file, model.licence)
         return str(file)
 
     def _isfile(self, path: str, **kwargs: Any) -> bool:
-        return path.removeprefix(LCRNET_WEIGHTS) in catalogue.CATALOGUE
+        return _name_in(path) in catalogue.CATALOGUE
 
     _exists = _isfile
 
@@ -52,31 +56,35 @@ class LCRNetPathHandler(PathHandler):
         return open(self._get_local_path(path), mode, buffering)  # the caller closes it
 
 
-def published_file(weights: PublishedWeights) -> Path:
-    """The local file of published weights, its sha256 checked; downloads it where it must.
+def _name_in(path: str) -> str:
+    return path.removeprefix(LCRNET_WEIGHTS).removesuffix(ANCHOR_POSES_OF)
+
+
+def published_file(published: PublishedFile) -> Path:
+    """The local copy of a published file, its sha256 checked; downloads it where it must.
 
     Raises:
         ValueError: the file in the package, or what was downloaded, has another sha256.
         FileNotFoundError: it is neither here nor to be had; the message says why for every URL.
     """
-    packaged = catalogue.WEIGHTS_FOLDER / weights.file
+    packaged = catalogue.WEIGHTS_FOLDER / published.name
     if packaged.is_file():
-        _check(packaged, weights)
+        _check(packaged, published)
         return packaged
     cache = Path(get_cache_dir()) / "lcrnet"
-    cached = cache / f"{weights.sha256[:8]}-{weights.file}"
-    if not (cached.is_file() or weights.urls):
+    cached = cache / f"{published.sha256[:8]}-{published.name}"
+    if not (cached.is_file() or published.urls):
         raise FileNotFoundError(
-            f"{weights.file} is not in {catalogue.WEIGHTS_FOLDER}, and it has no URL: this copy of the package "
+            f"{published.name} is not in {catalogue.WEIGHTS_FOLDER}, and it has no URL: this copy of the package "
             "came without it"
         )
     cache.mkdir(parents=True, exist_ok=True)
     with file_lock(str(cached)):  # several processes of one training ask at once
-        if cached.is_file() and file_sha256(cached) != weights.sha256:
+        if cached.is_file() and file_sha256(cached) != published.sha256:
             logging.getLogger(__name__).warning("%s is damaged and fetched again", cached)
             cached.unlink()
         if not cached.is_file():
-            _download(weights, cached)
+            _download(published, cached)
     return cached
 
 
@@ -89,25 +97,25 @@ def file_sha256(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def _check(file: Path, weights: PublishedWeights) -> None:
+def _check(file: Path, published: PublishedFile) -> None:
     found = file_sha256(file)
-    if found != weights.sha256:
+    if found != published.sha256:
         raise ValueError(
-            f"{file} is not {weights.file} as published: its sha256 is {found}, expected {weights.sha256}. "
+            f"{file} is not {published.name} as published: its sha256 is {found}, expected {published.sha256}. "
             "It was cut short or changed, or git left a pointer in its place; nothing in it was read"
         )
 
 
-def _download(weights: PublishedWeights, target: Path) -> None:
+def _download(published: PublishedFile, target: Path) -> None:
     """Tries each URL; a file appears under its name only whole and checked."""
     failures = []
-    for url in weights.urls:
+    for url in published.urls:
         with tempfile.NamedTemporaryFile(dir=target.parent, suffix=".part", delete=False) as partial:
             try:
                 with urllib.request.urlopen(url, timeout=_TIMEOUT) as response:
                     shutil.copyfileobj(response, partial)
                 partial.close()
-                _check(Path(partial.name), weights)
+                _check(Path(partial.name), published)
                 Path(partial.name).replace(target)
                 return
             except (OSError, ValueError) as error:  # no network, no such page, another file
@@ -115,7 +123,7 @@ def _download(weights: PublishedWeights, target: Path) -> None:
             finally:
                 Path(partial.name).unlink(missing_ok=True)
     raise FileNotFoundError(
-        f"could not fetch {weights.file} ({'; '.join(failures)}). Without network, put the file at {target}"
+        f"could not fetch {published.name} ({'; '.join(failures)}). Without network, put the file at {target}"
     )
 
 

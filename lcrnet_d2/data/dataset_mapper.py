@@ -17,6 +17,7 @@ import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.data import transforms as T
 from detectron2.structures import Boxes, BoxMode, Instances
+from detectron2.utils.file_io import PathManager
 from torch import Tensor
 
 from ..structures import CROWD, PERSON, SKELETONS, UNANNOTATED, AnchorPoses, Skeleton, margin_box
@@ -216,11 +217,16 @@ def _check_size(image: np.ndarray, dataset_dict: dict[str, Any]) -> None:
 
 
 def load_anchor_poses(cfg: CfgNode) -> AnchorPoses:
-    """The file MODEL.LCRNET.ANCHOR_POSES, checked against K, skeleton and upper-body classes of the config."""
+    """Those at MODEL.LCRNET.ANCHOR_POSES, a file or `lcrnet://NAME/anchor_poses`.
+
+    Raises:
+        ValueError: none named, or K, skeleton or upper-body classes are not the config's.
+        FileNotFoundError: nothing there.
+    """
     lcrnet = cfg.MODEL.LCRNET
     if not lcrnet.ANCHOR_POSES:
         raise ValueError("MODEL.LCRNET.ANCHOR_POSES is empty; training needs a file of tools/build_anchor_poses.py")
-    anchors = AnchorPoses.load(lcrnet.ANCHOR_POSES)
+    anchors = AnchorPoses.load(PathManager.get_local_path(lcrnet.ANCHOR_POSES))
     there = (anchors.num_full_body, anchors.skeleton.name, anchors.has_upper_body)
     here = (lcrnet.NUM_ANCHOR_POSES, lcrnet.SKELETON, lcrnet.UPPER_BODY)
     if there != here:

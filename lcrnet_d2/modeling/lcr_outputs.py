@@ -136,7 +136,8 @@ class LCROutputLayers(nn.Module):
         if mine.shape != theirs.shape or not torch.allclose(mine, theirs, atol=1e-5):
             raise ValueError(
                 "the model's anchor poses are not those of MODEL.LCRNET.ANCHOR_POSES, which label the training "
-                "data; train with the file the checkpoint was made with, or set MODEL.LCRNET.NEW_HEAD True"
+                "data; train with the file the checkpoint was made with (lcrnet://NAME/anchor_poses of a published "
+                "model), or set MODEL.LCRNET.NEW_HEAD True"
             )
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:

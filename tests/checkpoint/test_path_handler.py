@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from detectron2.utils.file_io import PathManager
 from torch import nn
 
 from lcrnet_d2.checkpoint import LCRNetCheckpointer, catalogue
-from lcrnet_d2.checkpoint.catalogue import CATALOGUE, PublishedWeights
+from lcrnet_d2.checkpoint.catalogue import CATALOGUE, PublishedFile, PublishedModel
 from lcrnet_d2.checkpoint.path_handler import file_sha256, published_file
 
 
@@ -25,11 +26,13 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def publish(file: Path, **more: object) -> PublishedWeights:
-    """An entry for a file that is there; with `more`, its other fields."""
-    fields = {"file": file.name, "config": "x.yaml", "sha256": file_sha256(file), "licence": "CC0-1.0"}
-    weights = PublishedWeights(**{**fields, **more})
-    catalogue.CATALOGUE["tiny"] = weights
+def publish(file: Path, licence: str = "CC0-1.0", **more: Any) -> PublishedFile:
+    """An entry whose weights are a file that is there; with `more`, other fields of that file."""
+    weights = PublishedFile(**{"name": file.name, "sha256": file_sha256(file), **more})
+    anchor_poses = PublishedFile("tiny_anchors.npz", hashlib.sha256(b"anchor poses").hexdigest())
+    catalogue.CATALOGUE["tiny"] = PublishedModel(
+        weights=weights, anchor_poses=anchor_poses, config="x.yaml", licence=licence
+    )
     return weights
 
 
@@ -129,17 +132,25 @@ def test_paths_are_readable_and_not_writable(folders: Path) -> None:
         PathManager.open("lcrnet://tiny", "wb")
 
 
-@pytest.mark.parametrize("change", [{"file": "../x.pth"}, {"sha256": "ABC"}, {"sha256": ""}], ids=str)
+def test_anchor_poses_have_a_path_of_their_own(folders: Path) -> None:
+    publish(write_layer(folders / "package" / "tiny.pth", 1.0))
+    (folders / "package" / "tiny_anchors.npz").write_bytes(b"anchor poses")
+    assert PathManager.isfile("lcrnet://tiny/anchor_poses") and not PathManager.isfile("lcrnet://large/anchor_poses")
+    assert Path(PathManager.get_local_path("lcrnet://tiny/anchor_poses")).read_bytes() == b"anchor poses"
+    with pytest.raises(ValueError, match="'tiny/anchors'; known: tiny"):
+        PathManager.get_local_path("lcrnet://tiny/anchors")
+
+
+@pytest.mark.parametrize("change", [{"name": "../x.pth"}, {"sha256": "ABC"}, {"sha256": ""}], ids=str)
 def test_entries_are_checked(change: dict) -> None:
-    fields = {"file": "x.pth", "config": "x.yaml", "sha256": "0" * 64, "licence": "CC0-1.0"}
     with pytest.raises(ValueError, match=r"plain file name|64 hexadecimal digits"):
-        PublishedWeights(**{**fields, **change})
+        PublishedFile(**{"name": "x.pth", "sha256": "0" * 64, **change})
 
 
 def test_what_the_package_ships_is_what_the_catalogue_says() -> None:
     """Every published file without a URL is in the package, whole, and no file is there without an entry."""
-    for weights in CATALOGUE.values():
-        if not weights.urls:
-            assert file_sha256(catalogue.WEIGHTS_FOLDER / weights.file) == weights.sha256
-    shipped = {path.name for path in catalogue.WEIGHTS_FOLDER.glob("*.pth")}
-    assert shipped <= {weights.file for weights in CATALOGUE.values()}
+    published = [file for model in CATALOGUE.values() for file in (model.weights, model.anchor_poses)]
+    for file in published:
+        if not file.urls:
+            assert file_sha256(catalogue.WEIGHTS_FOLDER / file.name) == file.sha256
+    assert {path.name for path in catalogue.WEIGHTS_FOLDER.iterdir()} <= {file.name for file in published}
