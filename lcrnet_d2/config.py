@@ -22,14 +22,19 @@ def load_config(path: str | Path, opts: list[str] | None = None) -> CN:
         opts: keys and values in turn, as on the command line.
 
     Raises:
-        FileNotFoundError: no such file; KeyError: a key that there is not, named in the message.
+        FileNotFoundError: no such file.
+        ValueError: a key in the file that there is not, both named in the message.
+        KeyError: the same of `opts`.
     """
     file = Path(path) if Path(path).is_file() else CONFIGS / path
     if not file.is_file():
         raise FileNotFoundError(f"no config at {path}, nor among {CONFIGS}")
     cfg = get_cfg()
     add_lcrnet_config(cfg)
-    cfg.merge_from_file(str(file), allow_unsafe=False)  # Detectron2's default runs the code in a YAML's tags
+    try:
+        cfg.merge_from_file(str(file), allow_unsafe=False)  # Detectron2's default runs the code in a YAML's tags
+    except KeyError as error:
+        raise ValueError(f"{file}: {error.args[0]}") from error
     cfg.merge_from_list(opts or [])
     return cfg
 

@@ -43,7 +43,7 @@ def get_config(name: str, trained: bool = True) -> CfgNode:
             says, mostly ImageNet's weights.
 
     Raises:
-        ValueError: `trained`, but no weights of this name are published.
+        ValueError: `trained`, but no model of this name is published.
         FileNotFoundError: not `trained`, and neither a published model nor a config.
     """
     if trained:

@@ -20,7 +20,10 @@ from __future__ import annotations
 
 import argparse
 import glob
+import logging
 import os
+import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,6 +50,8 @@ def main(argv: list[str] | None = None) -> None:
     if torch.cuda.is_available() and args.shard.count > 1:  # under torchrun, each process has a GPU of its own
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
     setup_logger(name="lcrnet_d2")  # says, among others, what the licence of the weights is
+    without_warnings_of_detectron2()
+    start = time.time()
     files = find_images(args.input or [])
     if args.input is not None and not files:
         raise SystemExit(f"no images among {' '.join(args.input)}")
@@ -64,7 +69,7 @@ def main(argv: list[str] | None = None) -> None:
         images = detect_in_images(predictor, files, args.output, options_of(args))
     else:
         images = detect_in_video(predictor, source, args.output, options_of(args), args.max_frames)
-    print(summary(images, args.output))
+    print(summary(images, args.output) + earlier_results(args.output, start))
 
 
 def summary(images: list[PosedImage], output: Path) -> str:
@@ -76,6 +81,18 @@ def summary(images: list[PosedImage], output: Path) -> str:
     unread = f", {broken} of which could not be read" if broken else ""
     hint = "" if people else "; a lower --confidence-threshold finds more"
     return f"{people} people in {len(images)} images or frames{unread}{hint}; results in {output}"
+
+
+def earlier_results(folder: Path, start: float) -> str:
+    """A line about files that this run did not write: pictures of other photos would pass for its own."""
+    older = sorted(path.name for path in folder.iterdir() if path.is_file() and path.stat().st_mtime < start - 2)
+    return f"\nof an earlier run, and left there: {len(older)} files, {older[0]} among them" if older else ""
+
+
+def without_warnings_of_detectron2() -> None:
+    """Two that torch says of every detection, of calls in Detectron2; they would split the progress bar."""
+    warnings.filterwarnings("ignore", "torch.meshgrid")
+    logging.getLogger("torch.fx._symbolic_trace").setLevel(logging.ERROR)
 
 
 def find_images(inputs: list[str]) -> list[Path]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -33,6 +34,19 @@ def test_every_input_is_listed_and_a_broken_one_stops_nothing(weights: Path, pho
     assert poses["joint_names"] == list(BODY13.joints)
     assert poses["axes"] == "x right, y down, z away from the camera" and poses["units"]["pose_3d"] == "m"
     assert a["camera"]["kind"] == "perspective" and a["camera"]["fx"] == pytest.approx(60 / np.tan(np.radians(30)))
+
+
+def test_pictures_of_an_earlier_run_are_pointed_out(
+    weights: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a folder used before, pictures of other photos would pass for those of this run."""
+    out = tmp_path / "out"
+    run(weights, out, "--input", str(photos / "a.jpg"))
+    assert "earlier run" not in capsys.readouterr().out
+    os.utime(out / "0000_a.png", (0, 0))
+    os.utime(out / "poses.json", (0, 0))  # written again
+    run(weights, out, "--input", str(photos / "grey.png"))
+    assert "of an earlier run, and left there: 1 files, 0000_a.png among them" in capsys.readouterr().out
 
 
 def test_people_are_written_as_promised(weights: Path, photos: Path, tmp_path: Path) -> None:
