@@ -34,8 +34,8 @@ from .training.finite_steps import GradientCheck, LossCheck, explain_spoilt_step
 from .training.hooks import PictureHook, ResumableBestCheckpointer
 from .training.protocol_choice import protocol_evaluators, register_mupots
 from .training.repeatable import IterationSeeds, build_repeatable_loader
-from .training.shared_statistics import SharedStatistics
-from .training.weight_average import WeightAverage, average_statistics
+from .training.shared_statistics import SharedStatistics, measured_statistics
+from .training.weight_average import WeightAverage
 
 __all__ = ["LCRNetTrainer", "evaluate_model", "mean_training_pose"]
 
@@ -146,14 +146,15 @@ class LCRNetTrainer(DefaultTrainer):
         interrupted it is made again.
         """
         every = super().build_hooks()
-        hooks_ = [hook for hook in every if not isinstance(hook, hooks.PeriodicCheckpointer)]
+        hooks_ = [hook for hook in every if not isinstance(hook, hooks.PeriodicCheckpointer | hooks.PreciseBN)]
+        order = self._trainer.data_loader.batch_sampler
+        hooks_[:0] = measured_statistics(self.cfg, without_wrapper(self.evaluated_model), order)
         if self.average is not None:
-            others = [hook for hook in hooks_ if not isinstance(hook, hooks.PreciseBN)]
-            hooks_ = [self.average, *average_statistics(self.cfg, self.average.model), *others]
+            hooks_.insert(0, self.average)
             evaluation = next(i for i, hook in enumerate(hooks_) if isinstance(hook, hooks.EvalHook))
             hooks_[evaluation] = hooks.EvalHook(self.cfg.TEST.EVAL_PERIOD, self._test_average)
         hooks_.insert(0, SharedStatistics(self._trainer.model))
-        hooks_.insert(0, IterationSeeds(self._trainer.data_loader.batch_sampler))
+        hooks_.insert(0, IterationSeeds(order))
         period = self.cfg.TEST.EVAL_PERIOD
         if comm.is_main_process() and period > 0 and self.cfg.DATASETS.TEST:
             metric = best_metric_name(self.cfg)

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from detectron2.engine.launch import DEFAULT_TIMEOUT
 from detectron2.utils import comm
 from torch.multiprocessing.spawn import start_processes
 
@@ -62,7 +63,7 @@ def launch_on_cpu(
     Raises:
         ValueError: several machines, and no tcp://HOST:PORT where they meet.
     """
-    if num_processes * num_machines == 1:
+    if num_processes * num_machines <= 1:  # 0, as in Detectron2: here
         main(*args)
         return
     if num_machines > 1 and not dist_url.startswith("tcp://"):
@@ -87,6 +88,7 @@ def _worker(
         init_method=meeting_point,
         world_size=num_processes * num_machines,
         rank=machine_rank * num_processes + local_rank,
+        timeout=DEFAULT_TIMEOUT,
     )
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // num_processes))
     _in_group(main, args, num_processes)
@@ -96,7 +98,7 @@ def _join(main: Callable[..., Any], args: tuple[Any, ...], device: str) -> None:
     """The group that torchrun describes in the environment."""
     if device != "cpu":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("gloo" if device == "cpu" else "nccl", init_method="env://")
+    dist.init_process_group("gloo" if device == "cpu" else "nccl", init_method="env://", timeout=DEFAULT_TIMEOUT)
     _in_group(main, args, int(os.environ["LOCAL_WORLD_SIZE"]))
 
 

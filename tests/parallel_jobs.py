@@ -76,6 +76,20 @@ def share_statistics(output: str) -> None:
     Path(output, f"rank-{comm.get_rank()}").write_text(f"{float(norm.running_mean):.3f} {float(norm.running_var):.3f}")
 
 
+def share_after_measuring(output: str) -> None:
+    """As above, but fvcore's PreciseBN has given the layer new tensors since the hook was made."""
+    import torch
+    from fvcore.nn.precise_bn import update_bn_stats
+
+    from lcrnet_d2.training.shared_statistics import SharedStatistics
+
+    norm = torch.nn.BatchNorm1d(1)
+    shared = SharedStatistics(torch.nn.Sequential(norm))
+    update_bn_stats(norm, [torch.full((4, 1), 10.0 * comm.get_rank())], 1)
+    shared.after_step()
+    Path(output, f"rank-{comm.get_rank()}").write_text(f"{float(norm.running_mean):.3f}")
+
+
 def overflow_on_the_second(output: str) -> None:
     """The second process's batch overflows half precision; notes how often each computed."""
     import torch

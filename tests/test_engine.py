@@ -74,6 +74,19 @@ def test_the_best_result_is_remembered_on_resume(tmp_path: Path) -> None:
     assert (best.best_metric, best.best_iter) == (12.5, 1)
 
 
+def test_the_last_evaluation_may_be_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes after the last checkpoint is written, which has to know of it all the same."""
+    judged = {"pose_ppi": {"mpjpe_mm": 50.0}}
+    monkeypatch.setattr(LCRNetTrainer, "test", classmethod(lambda cls, cfg, model, evaluators=None: judged))
+    cfg = tiny_config(tmp_path)
+    cfg.SOLVER.MAX_ITER = cfg.TEST.EVAL_PERIOD = 1
+    train(cfg)
+    again = LCRNetTrainer(cfg)
+    again.resume_or_load(True)
+    (best,) = [h for h in again._hooks if isinstance(h, ResumableBestCheckpointer)]
+    assert (best.best_metric, again.start_iter) == (50.0, 1)
+
+
 def test_evaluation_refuses_other_anchor_poses_and_does_without_a_file(tmp_path: Path) -> None:
     cfg = tiny_config(tmp_path)
     model = LCRNetTrainer.build_model(cfg)

@@ -56,6 +56,11 @@ def test_running_statistics_are_those_of_all_processes(tmp_path: Path) -> None:
     assert said(tmp_path) == {"rank-0": "0.500 0.900", "rank-1": "0.500 0.900"}
 
 
+def test_statistics_that_were_measured_anew_are_shared_too(tmp_path: Path) -> None:
+    finish(start(sys.executable, PROGRAM, "share_after_measuring", "2", "1", "0", "auto", str(tmp_path)))
+    assert said(tmp_path) == {"rank-0": "5.000", "rank-1": "5.000"}
+
+
 def test_averaged_weights_are_one_model(tmp_path: Path) -> None:
     """Processes that start from their own random layers share gradients, but train models of their own."""
     finish(start(sys.executable, PROGRAM, "train_averaged", "2", "1", "0", "auto", str(tmp_path), str(tmp_path)))
@@ -80,6 +85,14 @@ def test_a_process_that_fails_ends_the_others(tmp_path: Path) -> None:
     program = start(sys.executable, PROGRAM, "fail_on_the_second", "2", "1", "0", "auto", str(tmp_path))
     out, _ = program.communicate(timeout=1200)
     assert program.returncode != 0 and "the second process fails" in out
+
+
+@pytest.mark.parametrize("processes", [0, 1])
+def test_one_process_or_none_is_this_one(processes: int) -> None:
+    """--num-gpus 0, as people without a GPU write it for Detectron2, trains here."""
+    called = []
+    launch_on_cpu(called.append, processes, ("here",))
+    assert called == ["here"]
 
 
 def test_machines_without_a_meeting_place_are_refused() -> None:

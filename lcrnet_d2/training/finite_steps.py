@@ -9,6 +9,7 @@ import torch
 from detectron2.engine import HookBase
 from detectron2.utils import comm
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..checkpoint import without_wrapper
 from ..data.training_stream import SeededDataset
@@ -28,36 +29,41 @@ class LossCheck:
     def __init__(self, model: nn.Module) -> None:
         #: What the detector was last trained on.
         self.records: list[dict[str, Any]] = []
-        self._buffers: dict[str, Tensor] = {}
-        model.register_forward_pre_hook(self._before)
-        model.register_forward_hook(self._after)
+        self._model = model
+        # No hook after it would see what is raised within: Detectron2's RPN stops at boxes that are not finite.
+        self._forward = model.forward
+        model.forward = self._checked
 
-    def _before(self, model: nn.Module, inputs: tuple[Any, ...]) -> None:
-        if model.training:
-            self.records = inputs[0]
-            if torch.is_autocast_enabled(_device(model)):
-                self._buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-
-    def _after(self, model: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
+    def _checked(self, batch: list[dict[str, Any]]) -> Any:
         """
         Raises:
             FloatingPointError: a loss is NaN or infinite; no weight has been changed by the batch yet.
         """
-        if not model.training or not isinstance(output, Mapping):
-            return None
-        finite = _are_finite(output)
-        # All processes compute again or none does: SyncBN waits for the others.
-        if torch.is_autocast_enabled(_device(model)) and not all(comm.all_gather(finite)):
-            # BatchNorm would keep the infinity in its running statistics for good.
-            for name, buffer in model.named_buffers():
-                buffer.copy_(self._buffers[name])
-            with torch.autocast(_device(model), enabled=False):
-                output = model.forward(*inputs)
-            finite = _are_finite(output)
-        if finite:
+        if not self._model.training:
+            return self._forward(batch)
+        self.records = batch
+        half = torch.is_autocast_enabled(_device(self._model))
+        output = self._in_half_precision(batch) if half else self._forward(batch)
+        if not isinstance(output, Mapping) or _are_finite(output):
             return output
         values = ", ".join(f"{name} {float(value.detach()):g}" for name, value in output.items())
         raise FloatingPointError(f"losses that are not finite: {values}")
+
+    def _in_half_precision(self, batch: list[dict[str, Any]]) -> Any:
+        """Where that overflowed in one process, in single precision in all: SyncBN waits for the others."""
+        buffers = {name: buffer.clone() for name, buffer in self._model.named_buffers()}
+        try:
+            output = self._forward(batch)
+            finite = not isinstance(output, Mapping) or _are_finite(output)
+        except FloatingPointError:
+            output, finite = None, False
+        if all(comm.all_gather(finite)):
+            return output
+        # BatchNorm would keep the infinity in its running statistics for good.
+        for name, buffer in self._model.named_buffers():
+            buffer.copy_(buffers[name])
+        with torch.autocast(_device(self._model), enabled=False):
+            return self._forward(batch)
 
 
 class GradientCheck(HookBase):
@@ -91,6 +97,10 @@ def explain_spoilt_step(
     spoilt = [name for name, p in detector.named_parameters() if not torch.isfinite(p).all()]
     if spoilt:
         return f"{lines[0]}; they were not finite before: {_few(spoilt)}"
+    if comm.get_world_size() > 1:  # SyncBN in training would wait for processes that look at nothing
+        for norm in detector.modules():
+            if isinstance(norm, _BatchNorm):
+                norm.eval()
     culprits = [record for record in batch if not _is_finite_on(detector, record)]
     for record in culprits:
         annotations = _spoilt_annotations(detector, record, dataset)

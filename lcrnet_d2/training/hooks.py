@@ -32,6 +32,15 @@ class ResumableBestCheckpointer(hooks.BestCheckpointer):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.best_metric, self.best_iter = state["best_metric"], state["best_iter"]
 
+    def after_train(self) -> None:
+        """The last evaluation comes after model_final is written: where it is the best, model_final has to know."""
+        before = self.best_metric
+        super().after_train()
+        if self.best_metric != before:
+            self.trainer.iter -= 1  # by now it is that of a step never made, and resuming would skip one
+            self._checkpointer.save("model_final", iteration=self.trainer.iter)
+            self.trainer.iter += 1
+
 
 class PictureHook(HookBase):
     """Every `period` iterations: what the model finds in a few test images, for TensorBoard."""

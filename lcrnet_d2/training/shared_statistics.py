@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from detectron2.engine import HookBase
+from detectron2.config import CfgNode
+from detectron2.engine import HookBase, hooks
 from detectron2.utils import comm
+from fvcore.nn.precise_bn import get_bn_modules
 from torch import distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-__all__ = ["SharedStatistics"]
+from ..data.training_stream import TrainingOrder
+from .repeatable import build_repeatable_loader
+
+__all__ = ["MeasuredStatistics", "SharedStatistics", "measured_statistics"]
 
 
 class SharedStatistics(HookBase):
@@ -19,15 +26,48 @@ class SharedStatistics(HookBase):
     """
 
     def __init__(self, model: nn.Module) -> None:
-        norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
-        statistics = [statistic for norm in norms for statistic in (norm.running_mean, norm.running_var)]
-        self._statistics = [statistic for statistic in statistics if statistic is not None]
+        self._norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
 
     def after_step(self) -> None:
-        if comm.get_world_size() == 1 or not self._statistics:
+        # Asked of the layers each time: fvcore's PreciseBN gives them new tensors.
+        statistics = [s for norm in self._norms for s in (norm.running_mean, norm.running_var) if s is not None]
+        if comm.get_world_size() == 1 or not statistics:
             return
-        together = torch.cat(self._statistics)
+        together = torch.cat(statistics)
         distributed.all_reduce(together)
-        parts = (together / comm.get_world_size()).split([len(statistic) for statistic in self._statistics])
-        for statistic, part in zip(self._statistics, parts, strict=True):
+        parts = (together / comm.get_world_size()).split([len(statistic) for statistic in statistics])
+        for statistic, part in zip(statistics, parts, strict=True):
             statistic.copy_(part)
+
+
+class MeasuredStatistics(hooks.PreciseBN):
+    """TEST.PRECISE_BN: BatchNorm statistics of the weights that are evaluated, measured instead of averaged on the way.
+
+    Before each evaluation and after the last iteration, on the first pictures of the training order, so that a run
+    repeats it; every process measures its own part of them, and the means over the processes are kept.
+    """
+
+    def __init__(self, period: int, model: nn.Module, pictures: Any, num_iter: int, order: TrainingOrder) -> None:
+        """
+        Args:
+            pictures: loader without workers; its order gets the seed of `order`.
+            order: that of the training.
+        """
+        super().__init__(period, model, pictures, num_iter)
+        self._order = order
+
+    def update_stats(self) -> None:
+        self._data_loader.batch_sampler.seed = self._order.seed  # known only once a checkpoint is loaded
+        self._data_iter = None
+        super().update_stats()
+        SharedStatistics(self._model).after_step()
+
+
+def measured_statistics(cfg: CfgNode, model: nn.Module, order: TrainingOrder) -> list[HookBase]:
+    """The hook above for the evaluated `model`, or nothing without TEST.PRECISE_BN or trained BatchNorm."""
+    if not (cfg.TEST.PRECISE_BN.ENABLED and get_bn_modules(model)):
+        return []
+    of_pictures = cfg.clone()
+    of_pictures.DATALOADER.NUM_WORKERS = 0
+    pictures = build_repeatable_loader(of_pictures)
+    return [MeasuredStatistics(cfg.TEST.EVAL_PERIOD, model, pictures, cfg.TEST.PRECISE_BN.NUM_ITER, order)]

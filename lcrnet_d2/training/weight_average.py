@@ -6,15 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from detectron2.config import CfgNode
-from detectron2.engine import HookBase, hooks
+from detectron2.engine import HookBase
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from .repeatable import build_repeatable_loader
-from .shared_statistics import SharedStatistics
-
-__all__ = ["AverageStatistics", "WeightAverage", "average_statistics"]
+__all__ = ["WeightAverage"]
 
 
 class WeightAverage(HookBase):
@@ -58,31 +54,6 @@ class WeightAverage(HookBase):
         self.is_resumed = True
         self.training.load_state_dict(state["training"])
         self._average.n_averaged.copy_(state["n_averaged"])
-
-
-class AverageStatistics(hooks.PreciseBN):
-    """TEST.PRECISE_BN for the averaged weights: their BatchNorm statistics measured, not averaged with them.
-
-    Before each evaluation and after the last iteration, on the first pictures of the training order, so that a run
-    repeats it.
-    """
-
-    def update_stats(self) -> None:
-        if self._disabled:
-            return
-        self._data_iter = None
-        super().update_stats()
-        SharedStatistics(self._model).after_step()
-
-
-def average_statistics(cfg: CfgNode, model: nn.Module) -> list[HookBase]:
-    """The hook above for the averaged `model`, or nothing without TEST.PRECISE_BN."""
-    if not cfg.TEST.PRECISE_BN.ENABLED:
-        return []
-    of_pictures = cfg.clone()
-    of_pictures.DATALOADER.NUM_WORKERS = 0
-    pictures = build_repeatable_loader(of_pictures)
-    return [AverageStatistics(cfg.TEST.EVAL_PERIOD, model, pictures, cfg.TEST.PRECISE_BN.NUM_ITER)]
 
 
 def _averaging(decay: float) -> Any:

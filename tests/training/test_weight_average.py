@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from lcrnet_d2.training.weight_average import AverageStatistics, WeightAverage
+from lcrnet_d2.training.weight_average import WeightAverage
 
 
 def layer(value: float) -> nn.Module:
@@ -73,23 +73,3 @@ def test_starting_from_other_weights_forgets_the_former() -> None:
 def test_a_decay_that_averages_nothing_is_refused(decay: float) -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         WeightAverage(layer(0.0), decay)
-
-
-def test_statistics_are_measured_with_the_averaged_weights() -> None:
-    """Weights w = 1, 3 on pictures x = 0, 2 have means w; their average has a mean and variance (w, w^2) of its own."""
-    model = nn.Sequential(nn.Linear(1, 1, bias=False), nn.BatchNorm1d(1))
-    average = WeightAverage(model, 0.5)
-    pictures = torch.tensor([[0.0], [2.0]])
-    for value in (1.0, 3.0):
-        nn.init.constant_(model[0].weight, value)
-        model(pictures)
-        average.after_step()
-    assert average.model[1].running_mean.item() != pytest.approx(average.model[0].weight.item())
-    AverageStatistics(0, average.model, [pictures, pictures], 2).update_stats()
-    weight = average.model[0].weight.item()
-    assert average.model[1].running_mean.item() == pytest.approx(weight)
-    assert average.model[1].running_var.item() == pytest.approx(weight**2)
-
-
-def test_no_batchnorm_no_statistics() -> None:
-    AverageStatistics(0, layer(0.0), [], 1).update_stats()
