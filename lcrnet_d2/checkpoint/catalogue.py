@@ -67,12 +67,12 @@ CATALOGUE: dict[str, PublishedModel] = {
     ),
     "lcrnet_lite0_research": PublishedModel(
         weights=PublishedFile(
-            "lcrnet_lite0_research.pth", "0adcdc5bea40097463affa1a48cd2b0c68a56225a9d76d1da527513ee7a898a0"
+            "lcrnet_lite0_research.pth", "0064632b6268d349b0a823ffaebb28090a2eec9a9cc6ab1562f5616d344d51ec"
         ),
         anchor_poses=PublishedFile(
             "lcrnet_lite0_research_anchors.npz", "c1285e5aaaea78a680dbd3c3ebf96472910aaccc03d9460fd2e0796ff81e64c5"
         ),
-        config="research/lcrnet_lite0_research_l1.yaml",
+        config="research/lcrnet_lite0_research_scenes.yaml",
         licence="research, non-commercial: trained on photos of LSP Extended and Flickr (MODEL_ZOO.md)",
     ),
 }
