@@ -18,7 +18,7 @@ from . import modeling  # noqa: F401  registers the parts that configs name
 from .checkpoint import LCRNetCheckpointer
 from .checkpoint.catalogue import CATALOGUE, find_model
 from .checkpoint.path_handler import ANCHOR_POSES_OF, LCRNET_WEIGHTS
-from .config import load_config
+from .config import CONFIGS, load_config
 
 __all__ = ["get", "get_checkpoint_url", "get_config", "names"]
 
@@ -47,6 +47,8 @@ def get_config(name: str, trained: bool = True) -> CfgNode:
         FileNotFoundError: not `trained`, and neither a published model nor a config.
     """
     if trained:
+        if name not in CATALOGUE and (CONFIGS / name).is_file():
+            raise ValueError(f"no weights are published for {name}; the config alone: get_config(NAME, trained=False)")
         url = get_checkpoint_url(name)
         files = ["MODEL.WEIGHTS", url, "MODEL.LCRNET.ANCHOR_POSES", url + ANCHOR_POSES_OF]
         return load_config(CATALOGUE[name].config, files)

@@ -174,6 +174,7 @@ def find_config(config_or_name: CfgNode | str | Path) -> CfgNode:
 
     Raises:
         FileNotFoundError: none of these; the message lists the zoo's models.
+        ValueError: a key in the file that there is not.
     """
     if isinstance(config_or_name, CfgNode):
         return config_or_name.clone()

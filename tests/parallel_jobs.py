@@ -114,6 +114,29 @@ def overflow_on_the_second(output: str) -> None:
     Path(output, f"rank-{comm.get_rank()}").write_text(f"{model.count} {loss:.0f}")
 
 
+def explain_on_the_second(output: str) -> None:
+    """One process looks for what spoilt its step; SyncBN in training would wait for the other."""
+    import torch
+    from detectron2.layers import NaiveSyncBatchNorm
+
+    from lcrnet_d2.data.training_stream import SeededDataset
+    from lcrnet_d2.training.finite_steps import explain_spoilt_step
+
+    class Detector(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = NaiveSyncBatchNorm(1)
+
+        def forward(self, batch):
+            return {"loss": self.norm(torch.ones(1, 1, 2, 2)).sum()}
+
+    if comm.get_rank() == 1:
+        records = [{"file_name": "a.jpg"}]
+        said = explain_spoilt_step(Detector(), records, SeededDataset(records, lambda record: record), 3)
+        Path(output, "rank-1").write_text(said)
+    comm.synchronize()
+
+
 def fail_on_the_second(output: str) -> None:
     if comm.get_rank() == 1:
         raise RuntimeError("the second process fails")

@@ -74,6 +74,11 @@ def test_where_one_process_overflows_all_compute_again(tmp_path: Path) -> None:
     assert said(tmp_path) == {"rank-0": "2 0", "rank-1": "2 90000"}
 
 
+def test_one_process_explains_what_spoilt_its_step(tmp_path: Path) -> None:
+    finish(start(sys.executable, PROGRAM, "explain_on_the_second", "2", "1", "0", "auto", str(tmp_path)))
+    assert "at iteration 3, images ['a.jpg']" in said(tmp_path)["rank-1"]
+
+
 def test_torchrun_brings_its_own_group(tmp_path: Path) -> None:
     torchrun = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port")
     # The job's own wishes (9 processes) do not count.

@@ -64,7 +64,10 @@ def test_without_training_the_config_keeps_its_own_weights(tiny: str) -> None:
 
 def test_unknown_names(tiny: str) -> None:
     for wrong in (model_zoo.get_config, model_zoo.get_checkpoint_url, model_zoo.get):
-        with pytest.raises(ValueError, match=r"'H36M/P1_VGG16.yaml'; known: .*tiny"):
+        with pytest.raises(ValueError, match=r"'nobody'; known: .*tiny"):
+            wrong("nobody")
+    for wrong in (model_zoo.get_config, model_zoo.get):
+        with pytest.raises(ValueError, match=r"published for H36M/P1_VGG16\.yaml; .*trained=False"):
             wrong("H36M/P1_VGG16.yaml")
     with pytest.raises(FileNotFoundError, match="nobody"):
         model_zoo.get_config("nobody", trained=False)

@@ -85,8 +85,9 @@ def summary(images: list[PosedImage], output: Path) -> str:
 
 def earlier_results(folder: Path, start: float) -> str:
     """A line about files that this run did not write: pictures of other photos would pass for its own."""
-    older = sorted(path.name for path in folder.iterdir() if path.is_file() and path.stat().st_mtime < start - 2)
-    return f"\nof an earlier run, and left there: {len(older)} files, {older[0]} among them" if older else ""
+    start -= 2  # s, how finely FAT knows the time of a file
+    older = sorted(path.name for path in folder.iterdir() if path.is_file() and path.stat().st_mtime < start)
+    return f"\nnot of this run, and left there: {older[0]} and {len(older) - 1} more" if older else ""
 
 
 def without_warnings_of_detectron2() -> None:

@@ -82,8 +82,5 @@ def find_model(name: str) -> PublishedModel:
     """The entry of a name; ValueError lists the names there are."""
     if name not in CATALOGUE:
         known = ", ".join(sorted(CATALOGUE)) or "none yet"
-        hint = (
-            " (a config without trained weights: model_zoo.get_config(NAME, trained=False))" if ".yaml" in name else ""
-        )
-        raise ValueError(f"no published model of the name {name!r}; known: {known}{hint}")
+        raise ValueError(f"no published model of the name {name!r}; known: {known}")
     return CATALOGUE[name]

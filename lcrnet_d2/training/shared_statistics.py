@@ -1,4 +1,4 @@
-"""BatchNorm under several processes: one model, not one for each."""
+"""BatchNorm's running statistics: the same in every process, and measured anew where TEST.PRECISE_BN asks for it."""
 
 from __future__ import annotations
 

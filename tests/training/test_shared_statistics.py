@@ -11,7 +11,7 @@ from training_support import tiny_config
 
 from lcrnet_d2.data.training_stream import TrainingOrder
 from lcrnet_d2.engine import LCRNetTrainer
-from lcrnet_d2.training.shared_statistics import MeasuredStatistics, measured_statistics
+from lcrnet_d2.training.shared_statistics import MeasuredStatistics
 from lcrnet_d2.training.weight_average import WeightAverage
 
 
@@ -40,11 +40,8 @@ def test_statistics_are_measured_with_the_averaged_weights() -> None:
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.5])
-def test_nothing_is_measured_without_trained_batchnorm(decay: float, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("norm", "expected"), [("", 0), ("BN", 1)])
+def test_what_is_measured_is_trained_batchnorm(norm: str, expected: int, decay: float, tmp_path: Path) -> None:
     cfg = tiny_config(tmp_path)
-    cfg.TEST.PRECISE_BN.ENABLED, cfg.SOLVER.AVERAGE_DECAY = True, decay
-    cfg.MODEL.FPN.NORM = ""
-    trainer = LCRNetTrainer(cfg)
-    norms = [m for m in trainer.model.modules() if isinstance(m, nn.BatchNorm2d) and m.training]
-    measured = measured_statistics(cfg, trainer.model, TrainingOrder(2, 1, seed=7))
-    assert len(measured) == sum(isinstance(hook, MeasuredStatistics) for hook in trainer._hooks) == bool(norms)
+    cfg.TEST.PRECISE_BN.ENABLED, cfg.SOLVER.AVERAGE_DECAY, cfg.MODEL.FPN.NORM = True, decay, norm
+    assert sum(isinstance(hook, MeasuredStatistics) for hook in LCRNetTrainer(cfg)._hooks) == expected
