@@ -12,6 +12,7 @@ from .coco_report import report_coco
 from .human36m_report import report_human36m
 from .mpii_report import report_mpii_multi, report_mpii_single
 from .people import MIN_JOINTS_SEEN
+from .photos import report_photos
 from .report import Judge
 
 __all__ = ["PROTOCOL_NAMES", "build_judge"]
@@ -27,6 +28,7 @@ _PROTOCOLS: dict[str, tuple[Callable[..., Any], str, tuple[str, ...]]] = {
     "mpii_single": (report_mpii_single, "PCKh of MPII's single people", ("score_threshold", "anchors")),
     "mpii_multi": (report_mpii_multi, "mAP of MPII's groups", ("score_threshold",)),
     "coco": (report_coco, "OKS AP of the joints shared with COCO", ("score_threshold",)),
+    "photos": (report_photos, "people found and PCK in photos, left and right, people cut off", ("score_threshold",)),
     "pck_3d": (report_3d_sets, "3DPCK and AUC, root: body centre", _OF_3D),
     "mpi_inf_3dhp": (partial(report_3d_sets, root="pelvis"), "3DPCK and AUC, root: pelvis", _OF_3D),
     "camera_space": (report_camera_space, "MRPE and PCK_abs", (*_OF_3D, "place")),
