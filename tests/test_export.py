@@ -13,13 +13,13 @@ from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 from PIL import Image
-from tests_support import random_poses, seen_at
 from torch import nn
 
 from lcrnet_d2.config import load_config
 from lcrnet_d2.export import OUTPUTS, ProposalNetwork, export_onnx, largest_differences, run_onnx
 from lcrnet_d2.modeling import integrate_pose_proposals
 from lcrnet_d2.structures import BODY13, AnchorPoses, centre_poses
+from tests_support import random_poses, seen_at
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="pip install onnx onnxruntime")
 pytest.importorskip("onnx")

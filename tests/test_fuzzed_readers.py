@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 
 import pytest
+
 from reliability.mutations import mutated
 from reliability.readers import READERS
 

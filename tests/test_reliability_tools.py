@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from reliability import fuzz_readers, mutants
 from reliability.kill_test import same
 from reliability.readers import Reader

@@ -21,8 +21,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from demo import check_writable, find_images
 
+from demo import check_writable, find_images
 from lcrnet_d2.data import read_image
 from lcrnet_d2.data.synthetic import SyntheticScene, make_scene
 from lcrnet_d2.detected_people import DetectedPeople, points_in_image

@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from pseudo_3d_matching import annotated_poses
 from torch import Tensor
 
 from lcrnet_d2.mocap import PoseBase, PseudoPoseSearch, random_views
 from lcrnet_d2.mocap.view_blocks import BLOCK, ROWS
+from pseudo_3d_matching import annotated_poses
 
 
 class Contender(NamedTuple):

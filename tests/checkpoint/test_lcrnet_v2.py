@@ -12,13 +12,13 @@ import torch
 from detectron2.config import CfgNode, get_cfg
 from detectron2.modeling import build_model
 from detectron2.structures import Boxes
-from released_models_support import MEANS, J, K, ReleasedNetwork, lcrnet_v2_file
 from torch import Tensor, nn
 
 from lcrnet_d2 import add_lcrnet_config
 from lcrnet_d2.checkpoint.lcrnet_v2 import convert_lcrnet_v2, read_lcrnet_v2
 from lcrnet_d2.checkpoint.released_models import ConvertedModel
 from lcrnet_d2.structures import BODY13
+from released_models_support import MEANS, J, K, ReleasedNetwork, lcrnet_v2_file
 
 #: Height and width. Multiples of 32 with FPN; without, nothing is padded.
 SIZES = {True: (96, 128), False: (90, 125)}

@@ -3,14 +3,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-import add_pseudo_3d
 import numpy as np
 import pytest
 import torch
-from tests_support import random_poses
 
+import add_pseudo_3d
 from lcrnet_d2.mocap import PoseBase, PseudoPoseSearch, Take, random_views
 from lcrnet_d2.structures import BODY13
+from tests_support import random_poses
 
 J = len(BODY13)
 

@@ -2,10 +2,10 @@ import argparse
 from pathlib import Path
 
 import pytest
-from mocap_support import amc, asf
-from prepare_mocap import main, metres
 
 from lcrnet_d2.mocap import PoseBase
+from mocap_support import amc, asf
+from prepare_mocap import main, metres
 
 
 @pytest.mark.parametrize(

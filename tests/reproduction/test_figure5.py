@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from tests_support import person, random_poses, seen_at
 
 from lcrnet_d2.evaluation import ImagePredictions, PredictedPeople
 from lcrnet_d2.reproduction.figure5 import draw_figure_5, exemplary_cases, pair_found_people, pair_top_scored
 from lcrnet_d2.structures import BODY13
+from tests_support import person, random_poses, seen_at
 
 COUNT = 5
 

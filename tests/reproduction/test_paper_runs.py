@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from tests_support import person, random_poses, seen_at
 
 from lcrnet_d2.data.datasets.pose_json import write_pose_json
 from lcrnet_d2.reproduction import reproduce
 from lcrnet_d2.structures import BODY13
+from tests_support import person, random_poses, seen_at
 
 SMALL = ["MODEL.WEIGHTS", "", "MODEL.BACKBONE.FREEZE_AT", "0", "MODEL.RESNETS.NORM", "BN", "MODEL.DEVICE", "cpu"]
 SMALL += ["MODEL.ROI_BOX_HEAD.FC_DIM", "8", "MODEL.FPN.OUT_CHANNELS", "8", "MODEL.LCRNET.NUM_ANCHOR_POSES", "3"]

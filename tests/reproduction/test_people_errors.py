@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tests_support import person, standing_pose
 
 from lcrnet_d2.evaluation import PredictedPeople, truth_from_dict
 from lcrnet_d2.reproduction.people_errors import people_errors, rarities
 from lcrnet_d2.structures import BODY13, AnchorPoses
+from tests_support import person, standing_pose
 
 POSE = standing_pose()
 SEEN = 100 * POSE[:, :2] + torch.tensor([100.0, 150.0])

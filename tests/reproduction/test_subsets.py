@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tests_support import person, seen_at, standing_pose
 
 from lcrnet_d2.evaluation import truth_from_dict
 from lcrnet_d2.reproduction.sets import cut_off
 from lcrnet_d2.reproduction.subsets import by_facing, by_joints_inside, with_mpii_marks
 from lcrnet_d2.structures import BODY13
+from tests_support import person, seen_at, standing_pose
 
 CAMERA = {"fx": 400.0, "fy": 400.0, "cx": 160.0, "cy": 120.0}
 

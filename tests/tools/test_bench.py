@@ -3,9 +3,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import bench
 import pytest
 
+import bench
 from lcrnet_d2.benchmarks import CONTESTS
 
 

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-import benchmark_smoothing
 import numpy as np
 import pytest
+
+import benchmark_smoothing
 
 
 def test_the_figures_of_the_manual(capsys: pytest.CaptureFixture[str]) -> None:

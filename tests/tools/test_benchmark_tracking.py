@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-import benchmark_tracking
 import numpy as np
 import pytest
+
+import benchmark_tracking
 
 
 def test_hardly_anybody_is_mixed_up(capsys: pytest.CaptureFixture[str]) -> None:

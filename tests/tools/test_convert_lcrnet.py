@@ -3,14 +3,14 @@ from __future__ import annotations
 import pickle
 from pathlib import Path
 
-import convert_lcrnet
 import pytest
 import torch
 from detectron2.modeling import build_model
-from released_models_support import lcrnet_v2_file
 
+import convert_lcrnet
 from lcrnet_d2.checkpoint import LCRNetCheckpointer
 from lcrnet_d2.config import load_config
+from released_models_support import lcrnet_v2_file
 
 
 @pytest.mark.parametrize("with_fpn", [True, False])

@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import draw_gallery
 import numpy as np
 import pytest
-from people_support import standing_people
 
+import draw_gallery
 from lcrnet_d2.data.datasets.pose_json import write_pose_json
 from lcrnet_d2.outputs.pose_file import PosedImage, write_poses
 from lcrnet_d2.structures import BODY13
+from people_support import standing_people
 
 GREY = (120, 120, 120)
 

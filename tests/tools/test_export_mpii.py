@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import export_mpii
 import numpy as np
 import pytest
 from scipy.io import loadmat, savemat
-from tests_support import standing_pose
 
+import export_mpii
 from lcrnet_d2.data.datasets.sources.mpii import scene_records
 from lcrnet_d2.data.datasets.sources.mpii_files import read_release_mat
 from lcrnet_d2.evaluation import ImagePredictions, PredictedPeople, save_predictions
 from lcrnet_d2.structures import BODY13, MPII16
+from tests_support import standing_pose
 
 
 def cells(*values: Any) -> np.ndarray:

@@ -3,10 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
-import make_readme_pictures
 import numpy as np
 import pytest
 
+import make_readme_pictures
 from lcrnet_d2.data.synthetic import make_scene
 
 

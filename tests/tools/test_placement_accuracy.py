@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import placement_accuracy
 import pytest
+
+import placement_accuracy
 
 
 def test_a_table_and_a_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

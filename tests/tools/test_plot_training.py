@@ -5,8 +5,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import plot_training
 import pytest
+
+import plot_training
 
 
 def write_run(folder: Path, rows: list[dict[str, float]]) -> Path:

@@ -7,19 +7,19 @@ import math
 import zipfile
 from pathlib import Path
 
-import add_pseudo_3d
 import numpy as np
+import pytest
+import torch
+
+import add_pseudo_3d
 import poses_2d_to_json
 import pseudo_3d_held_out
 import pseudo_3d_matching
 import pseudo_3d_sheet
 import pseudo_3d_speed
-import pytest
-import torch
-from tests_support import random_poses, standing_pose
-
 from lcrnet_d2.mocap import PoseBase, Take, is_searchable
 from lcrnet_d2.structures import BODY13, COCO17, MPII16
+from tests_support import random_poses, standing_pose
 
 J = len(BODY13)
 

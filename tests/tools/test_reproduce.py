@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import reproduce
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+import reproduce
 from lcrnet_d2.data.synthetic import SyntheticSet, register_synthetic_sets
 from lcrnet_d2.reproduction import TARGETS
 from lcrnet_d2.reproduction.sets import TEST_SET, TRUNCATED_SET

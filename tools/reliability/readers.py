@@ -21,10 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "mocap"))
 
-from mocap_support import amc, asf
 from test_bvh import bvh
 from test_c3d import c3d
-from tests_support import random_poses, seen_at, write_tiny_set
 
 from lcrnet_d2.checkpoint.array_pickle import load_array_pickle, load_torch_file
 from lcrnet_d2.data.datasets.pose_json import PoseFileError, load_pose_json
@@ -42,6 +40,8 @@ from lcrnet_d2.mocap.take import BrokenTakeError
 from lcrnet_d2.mocap.takes import find_takes
 from lcrnet_d2.structures import BODY13, COCO17, AnchorPoses
 from lcrnet_d2.structures.anchor_clustering import cluster_poses
+from mocap_support import amc, asf
+from tests_support import random_poses, seen_at, write_tiny_set
 
 __all__ = ["READERS", "Reader"]
 

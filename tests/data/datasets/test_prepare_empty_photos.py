@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import prepare_empty_photos
 from PIL import Image
 
+import prepare_empty_photos
 from lcrnet_d2.data.datasets.pose_json import load_pose_json
 from lcrnet_d2.structures import BODY13
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import prepare_coco
 import pytest
 
+import prepare_coco
 from lcrnet_d2.data.datasets.pose_json import PoseFileError, load_pose_json
 from lcrnet_d2.data.datasets.sources.coco import read_coco
 from lcrnet_d2.structures import BODY13, COCO17

@@ -6,12 +6,12 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-import human36m_support as studio
 import numpy as np
-import prepare_human36m
 import pytest
-from human36m_support import CAMERAS, FRAMES, in_camera, in_picture
 
+import human36m_support as studio
+import prepare_human36m
+from human36m_support import CAMERAS, FRAMES, in_camera, in_picture
 from lcrnet_d2.data.datasets.pose_json import PoseFileError, load_pose_json, read_pose_info
 from lcrnet_d2.data.datasets.sources.human36m_cameras import read_metadata
 from lcrnet_d2.structures import BODY13

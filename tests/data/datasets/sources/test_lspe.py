@@ -5,10 +5,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import prepare_lspe
 import pytest
 from scipy.io import savemat
 
+import prepare_lspe
 from lcrnet_d2.data.datasets.pose_json import PoseFileError, load_pose_json
 from lcrnet_d2.data.datasets.sources.lspe import read_lspe, read_lspe_joints
 from lcrnet_d2.structures import BODY13, LSP14

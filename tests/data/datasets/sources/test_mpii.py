@@ -8,10 +8,10 @@ from typing import Any
 import cv2
 import h5py
 import numpy as np
-import prepare_mpii
 import pytest
 from scipy.io import savemat
 
+import prepare_mpii
 from lcrnet_d2.data.datasets.pose_json import PoseFileError, load_pose_json
 from lcrnet_d2.data.datasets.sources.mpii import Scene, scene_records, split_by_video
 from lcrnet_d2.data.datasets.sources.mpii_files import read_mpii

@@ -7,17 +7,17 @@ from typing import Any
 
 import cv2
 import numpy as np
-import prepare_mpii
 import pytest
 import torch
 from scipy.io import savemat
-from tests_support import standing_pose
 
+import prepare_mpii
 from lcrnet_d2.data.datasets.pose_json import PoseFileError, load_pose_json
 from lcrnet_d2.data.datasets.sources.mpii_files import read_mpii, read_release_mat
 from lcrnet_d2.evaluation.mpii_report import report_mpii_multi, report_mpii_single
 from lcrnet_d2.evaluation.people import ImagePredictions, PredictedPeople
 from lcrnet_d2.structures import BODY13, MPII16
+from tests_support import standing_pose
 
 
 def cells(*values: Any) -> np.ndarray:

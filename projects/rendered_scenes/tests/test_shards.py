@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from lcrnet_d2.data.datasets.pose_json import load_pose_json, read_pose_info
-from lcrnet_d2.data.rendered import shards
-from lcrnet_d2.data.rendered.scene import Studio
-from lcrnet_d2.data.rendered.shards import ANNOTATIONS, SetPlan, render_set
 from lcrnet_d2.structures import BODY13
+from rendered_scenes import shards
+from rendered_scenes.scene import Studio
+from rendered_scenes.shards import ANNOTATIONS, SetPlan, render_set
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..synthetic.background import paint_background, smooth_noise
-from ..synthetic.camera import Camera
+from lcrnet_d2.data.synthetic.background import paint_background, smooth_noise
+from lcrnet_d2.data.synthetic.camera import Camera
 
 __all__ = ["Backgrounds"]
 

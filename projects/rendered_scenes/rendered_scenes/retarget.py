@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
-from ...structures.limb_parts import PARTS, turn_between
+from lcrnet_d2.structures.limb_parts import PARTS, turn_between
+
 from .body_model import BodyModel, RestBody
 
 __all__ = ["bone_turns"]

@@ -7,10 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from rendered_support import some_motions
 
-from lcrnet_d2.data.rendered.scene import Studio
-from lcrnet_d2.data.rendered.studio import StudioMaker
+from rendered_scenes.scene import Studio
+from rendered_scenes.studio import StudioMaker
+from rendered_support import some_motions
 
 
 @pytest.fixture(scope="session")
@@ -26,8 +26,8 @@ def studio_maker(tmp_path_factory: pytest.TempPathFactory) -> StudioMaker:
 
 @pytest.fixture(scope="session")
 def studio(studio_maker: StudioMaker) -> Studio:
-    pytest.importorskip("anny", reason="the extra `synthetic` is not installed")
-    pytest.importorskip("moderngl", reason="the extra `synthetic` is not installed")
+    pytest.importorskip("anny", reason="projects/rendered_scenes/requirements.txt is not installed")
+    pytest.importorskip("moderngl", reason="projects/rendered_scenes/requirements.txt is not installed")
     try:
         return studio_maker()
     except RuntimeError as error:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lcrnet_d2.data.rendered.gl_renderer import SUPERSAMPLING, Lighting
-from lcrnet_d2.data.rendered.placement import Place
-from lcrnet_d2.data.rendered.scene import Studio, annotate
-from lcrnet_d2.data.rendered.things import _box, _mesh
 from lcrnet_d2.data.synthetic.camera import Camera
 from lcrnet_d2.structures import BODY13
+from rendered_scenes.gl_renderer import SUPERSAMPLING, Lighting
+from rendered_scenes.placement import Place
+from rendered_scenes.scene import Studio, annotate
+from rendered_scenes.things import _box, _mesh
 
 CAMERA = Camera(300.0, 300.0, 128.0, 128.0, 256, 256, np.eye(3), above_ground=1.0)
 DAY = Lighting(np.array([0.0, -1.0, 0.0]), np.ones(3), np.ones(3), np.ones(3) * 0.5, 0.5)

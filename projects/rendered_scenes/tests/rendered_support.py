@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from lcrnet_d2.data.rendered.motions import Motions
 from lcrnet_d2.structures import BODY13
 from lcrnet_d2.structures.limb_parts import PARTS
+from rendered_scenes.motions import Motions
 
 _ARM = ("humerus", "radius", "wrist")
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...structures import BODY13
-from ..synthetic.camera import Camera
+from lcrnet_d2.data.synthetic.camera import Camera
+from lcrnet_d2.structures import BODY13
+
 from .backgrounds import Backgrounds
 from .gl_renderer import SUPERSAMPLING, Buffers, GLRenderer, Mesh
 from .people import BodyShop, Person

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lcrnet_d2.data.rendered.extra import require
+from rendered_scenes.extra import require
 
 
 def test_the_extra_is_named_when_a_package_is_missing() -> None:

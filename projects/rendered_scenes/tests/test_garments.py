@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lcrnet_d2.data.rendered.garments import parse_garment
-from lcrnet_d2.data.rendered.scene import Studio
+from rendered_scenes.garments import parse_garment
+from rendered_scenes.scene import Studio
 
 CLOTHES = """
 # comment

@@ -10,10 +10,10 @@ import h5py
 import numpy as np
 import torch
 from cdflib import cdfwrite
-from tests_support import standing_pose
 
 from lcrnet_d2.data.datasets.sources.human36m import CAMERAS, JOINTS_OF_32
 from lcrnet_d2.structures import BODY13, H36M17
+from tests_support import standing_pose
 
 FRAMES = 11
 SUBJECTS = [f"S{number}" for number in range(1, 12)]

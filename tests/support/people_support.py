@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from tests_support import standing_pose
 
 from lcrnet_d2.detected_people import DetectedPeople, points_in_image
 from lcrnet_d2.structures import BODY13, Skeleton
+from tests_support import standing_pose
 
 
 def standing_people(

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Photo-like pictures of people with exact 2D and 3D, for training: docs/rendered_scenes.md.
+"""Photo-like pictures of people with exact 2D and 3D, for training: projects/rendered_scenes/README.md.
 
-Needs the extra `synthetic`.
+Needs requirements.txt, beside this file.
 
-python datasets/render_scenes.py datasets/rendered/train --split train --count 20000 --seed 0 --workers 2 \\
-    --backgrounds datasets/backgrounds --panoramas datasets/hdri \\
+python projects/rendered_scenes/render_scenes.py datasets/rendered/train --split train --count 20000 \\
+    --seed 0 --workers 2 --backgrounds datasets/backgrounds --panoramas datasets/hdri \\
     --mocap datasets/mocap/cmu_asfamc.tar.xz datasets/mocap/hdm05.tar.xz
 """
 
@@ -19,13 +19,13 @@ import torch
 from scipy.spatial.transform import Rotation
 from tqdm import tqdm
 
-from lcrnet_d2.data.rendered.motions import Motions, even_weights, split_of
-from lcrnet_d2.data.rendered.scene import SPLITS
-from lcrnet_d2.data.rendered.shards import SetPlan, render_set
-from lcrnet_d2.data.rendered.studio import StudioMaker
 from lcrnet_d2.mocap import BrokenTakeError, distinct_poses
 from lcrnet_d2.mocap.limb_turns import TurnTake, read_turns
 from lcrnet_d2.structures import BODY13
+from rendered_scenes.motions import Motions, even_weights, split_of
+from rendered_scenes.scene import SPLITS
+from rendered_scenes.shards import SetPlan, render_set
+from rendered_scenes.studio import StudioMaker
 
 _FPS = 10.0
 _MIN_DISTANCE = 0.05  # metres, between poses of the pool
@@ -35,7 +35,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, metavar="OUT", help="folder of the set; a stopped run goes on there")
     parser.add_argument(
-        "--split", required=True, choices=SPLITS, help="whose motions: see lcrnet_d2/data/rendered/motions.py"
+        "--split",
+        required=True,
+        choices=SPLITS,
+        help="whose motions: see rendered_scenes/motions.py",
     )
     parser.add_argument("--count", required=True, type=int, help="pictures")
     parser.add_argument("--seed", type=int, default=0)

@@ -8,13 +8,13 @@ from pathlib import Path
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase
 from detectron2.utils import comm
-from tests_support import random_poses, seen_at, write_tiny_set
 
 from lcrnet_d2.config import load_config
 from lcrnet_d2.data.datasets.builtin import register_pose_file
 from lcrnet_d2.engine import LCRNetTrainer
 from lcrnet_d2.structures import BODY13, Skeleton
 from lcrnet_d2.structures.anchor_clustering import cluster_poses
+from tests_support import random_poses, seen_at, write_tiny_set
 
 
 def tiny_config(folder: Path, skeleton: Skeleton = BODY13) -> CfgNode:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from lcrnet_d2.data.rendered.body_model import Phenotype
-from lcrnet_d2.data.rendered.retarget import bone_turns
-from lcrnet_d2.data.rendered.scene import Studio
 from lcrnet_d2.structures import BODY13
 from lcrnet_d2.structures.limb_parts import PARTS
+from rendered_scenes.body_model import Phenotype
+from rendered_scenes.retarget import bone_turns
+from rendered_scenes.scene import Studio
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -24,9 +24,9 @@ def joint_config(folder: Path):
 def losses_and_metrics(folder: str, output: str) -> None:
     """Trains without evaluation, evaluates then; the main process writes both to a JSON file."""
     import torch
-    from training_support import train
 
     from lcrnet_d2.engine import evaluate_model
+    from training_support import train
 
     own = Path(folder, f"data-of-{comm.get_rank()}")  # the same in each, written by each
     own.mkdir(exist_ok=True)
@@ -45,6 +45,7 @@ def losses_and_metrics(folder: str, output: str) -> None:
 def train_averaged(folder: str, output: str) -> None:
     """Trains with an average of the weights; notes those in training and the average of this process."""
     import torch
+
     from training_support import train
 
     own = Path(folder, f"data-of-{comm.get_rank()}")

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from ...structures import BODY13
-from ...structures.bounded_files import read_npz
-from ...structures.limb_parts import PARTS
-from ...structures.pose_geometry import without_heading
-from ...structures.whole_files import save_npz
+from lcrnet_d2.structures import BODY13
+from lcrnet_d2.structures.bounded_files import read_npz
+from lcrnet_d2.structures.limb_parts import PARTS
+from lcrnet_d2.structures.pose_geometry import without_heading
+from lcrnet_d2.structures.whole_files import save_npz
 
 __all__ = ["TEST_SUBJECTS", "VAL_TAKES_EVERY", "Motions", "split_of"]
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from ...structures import BODY13
+from lcrnet_d2.structures import BODY13
+
 from .body_model import BodyModel, Phenotype, PosedSurface, RestBody, incidence, vertex_normals
 from .garments import Garment, Wardrobe
 from .gl_renderer import Mesh

@@ -12,7 +12,8 @@ from functools import cached_property
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from ...structures import BODY13
+from lcrnet_d2.structures import BODY13
+
 from .extra import require
 
 __all__ = ["BodyModel", "Phenotype", "PosedSurface", "RestBody", "vertex_normals"]

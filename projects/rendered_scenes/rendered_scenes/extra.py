@@ -1,4 +1,4 @@
-"""The packages of the extra `synthetic`, imported where they are needed."""
+"""The packages of requirements.txt, imported where they are needed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["require"]
 
 
 def require(name: str) -> ModuleType:
-    """The module `name` of the extra.
+    """The module `name` of requirements.txt.
 
     Raises:
         ImportError: it is not installed; says how to install it.
@@ -20,5 +20,6 @@ def require(name: str) -> ModuleType:
         if (error.name or "").split(".")[0] != name.split(".")[0]:
             raise
         raise ImportError(
-            f"rendering people needs the package {name!r}: in the checkout, pip install -e '.[synthetic]'"
+            f"rendering people needs the package {name!r}: in the checkout, "
+            "pip install -r projects/rendered_scenes/requirements.txt"
         ) from error

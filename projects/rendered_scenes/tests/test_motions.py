@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rendered_support import some_motions
 
-from lcrnet_d2.data.rendered.motions import Motions, even_weights, split_of
+from rendered_scenes.motions import Motions, even_weights, split_of
+from rendered_support import some_motions
 
 
 @pytest.mark.parametrize("subject", ["CMU_16", "CMU_55", "CMU_127", "HDM05_tr"])

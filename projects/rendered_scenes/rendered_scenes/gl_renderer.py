@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..synthetic.camera import Camera
+from lcrnet_d2.data.synthetic.camera import Camera
+
 from . import shaders
 from .extra import require
 

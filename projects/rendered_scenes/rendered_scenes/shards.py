@@ -22,10 +22,11 @@ import cv2
 from detectron2.structures import BoxMode
 from tqdm import tqdm
 
-from ...structures import BODY13
-from ...structures.bounded_files import read_json
-from ...structures.whole_files import partial_path, write_json
-from ..datasets.pose_json import load_pose_json, write_pose_json
+from lcrnet_d2.data.datasets.pose_json import load_pose_json, write_pose_json
+from lcrnet_d2.structures import BODY13
+from lcrnet_d2.structures.bounded_files import read_json
+from lcrnet_d2.structures.whole_files import partial_path, write_json
+
 from .scene import RenderedPerson, RenderedScene, Studio
 
 __all__ = ["ANNOTATIONS", "GENERATOR_VERSION", "SHARD_SIZE", "SetPlan", "render_set", "scene_to_dataset_dict"]

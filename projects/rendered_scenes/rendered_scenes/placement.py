@@ -7,7 +7,7 @@ from math import atan2, cos, exp, log, radians, sin
 
 import numpy as np
 
-from ..synthetic.camera import Camera
+from lcrnet_d2.data.synthetic.camera import Camera
 
 __all__ = ["Place", "sample_camera", "sample_image_size", "sample_places"]
 

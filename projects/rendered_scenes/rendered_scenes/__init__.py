@@ -1,6 +1,6 @@
-"""Photo-like pictures of people with exact annotations, for training: docs/rendered_scenes.md.
+"""Photo-like pictures of people with exact annotations, for training: projects/rendered_scenes/README.md.
 
-Needs the extra `synthetic` (anny, moderngl); the modules that use it say so when it is missing.
+Needs the requirements.txt (anny, moderngl); the modules that use it say so when it is missing.
 """
 
 from .motions import TEST_SUBJECTS, Motions, split_of
