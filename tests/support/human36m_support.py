@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from cdflib import cdfwrite
 
-from lcrnet_d2.data.datasets.sources.human36m import CAMERAS, JOINTS_OF_32
 from lcrnet_d2.structures import BODY13, H36M17
+from sources.human36m import CAMERAS, JOINTS_OF_32
 from tests_support import standing_pose
 
 FRAMES = 11

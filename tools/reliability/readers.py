@@ -26,9 +26,6 @@ from test_c3d import c3d
 
 from lcrnet_d2.checkpoint.array_pickle import load_array_pickle, load_torch_file
 from lcrnet_d2.data.datasets.pose_json import PoseFileError, load_pose_json
-from lcrnet_d2.data.datasets.sources.coco import read_coco
-from lcrnet_d2.data.datasets.sources.lspe import read_lspe_joints
-from lcrnet_d2.data.datasets.sources.mpii_files import read_mpii
 from lcrnet_d2.data.images import ImageFileError, read_image
 from lcrnet_d2.evaluation.predictions_json import load_predictions
 from lcrnet_d2.mocap import PoseBase
@@ -41,6 +38,9 @@ from lcrnet_d2.mocap.takes import find_takes
 from lcrnet_d2.structures import BODY13, COCO17, AnchorPoses
 from lcrnet_d2.structures.anchor_clustering import cluster_poses
 from mocap_support import amc, asf
+from sources.coco import read_coco
+from sources.lspe import read_lspe_joints
+from sources.mpii_files import read_mpii
 from tests_support import random_poses, seen_at, write_tiny_set
 
 __all__ = ["READERS", "Reader"]

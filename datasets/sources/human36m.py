@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from detectron2.structures import BoxMode
 
-from ....structures import BODY13, H36M17, PIXEL_CENTRE, body_centre, margin_box, pose_distance
-from ..pose_json import PoseFileError
+from lcrnet_d2.data.datasets.pose_json import PoseFileError
+from lcrnet_d2.structures import BODY13, H36M17, PIXEL_CENTRE, body_centre, margin_box, pose_distance
+
 from .records import Result
 
 __all__ = [

@@ -10,8 +10,8 @@ import pytest
 
 import prepare_coco
 from lcrnet_d2.data.datasets.pose_json import PoseFileError, load_pose_json
-from lcrnet_d2.data.datasets.sources.coco import read_coco
 from lcrnet_d2.structures import BODY13, COCO17
+from sources.coco import read_coco
 
 REAL_DATA = os.environ.get("LCRNET_REAL_DATA")
 needs_real_data = pytest.mark.skipif(REAL_DATA is None, reason="LCRNET_REAL_DATA names no folder")

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from detectron2.structures import BoxMode
 
-from ....structures import COCO17
-from ....structures.bounded_files import read_json
-from ..pose_json import PoseFileError
+from lcrnet_d2.data.datasets.pose_json import PoseFileError
+from lcrnet_d2.structures import COCO17
+from lcrnet_d2.structures.bounded_files import read_json
+
 from .records import Result, person_from_joints
 
 __all__ = ["read_coco"]

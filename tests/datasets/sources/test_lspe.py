@@ -10,8 +10,8 @@ from scipy.io import savemat
 
 import prepare_lspe
 from lcrnet_d2.data.datasets.pose_json import PoseFileError, load_pose_json
-from lcrnet_d2.data.datasets.sources.lspe import read_lspe, read_lspe_joints
 from lcrnet_d2.structures import BODY13, LSP14
+from sources.lspe import read_lspe, read_lspe_joints
 
 REAL_DATA = os.environ.get("LCRNET_REAL_DATA")
 needs_real_data = pytest.mark.skipif(REAL_DATA is None, reason="LCRNET_REAL_DATA names no folder")

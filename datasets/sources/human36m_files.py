@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from ....structures import H36M17
-from ....structures.bounded_files import read_h5, read_json, read_npz
-from ..pose_json import PoseFileError
+from lcrnet_d2.data.datasets.pose_json import PoseFileError
+from lcrnet_d2.structures import H36M17
+from lcrnet_d2.structures.bounded_files import read_h5, read_json, read_npz
+
 from .human36m import CAMERAS, IMAGE_SIZES, JOINTS_OF_32, Camera, Choice, Take, TakeName
 from .human36m_cameras import Cameras, Metadata
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ....structures.bounded_files import load_mat
-from ..pose_json import PoseFileError
+from lcrnet_d2.data.datasets.pose_json import PoseFileError
+from lcrnet_d2.structures.bounded_files import load_mat
 
 __all__ = ["read_mat"]
 

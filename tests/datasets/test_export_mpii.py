@@ -11,10 +11,10 @@ import pytest
 from scipy.io import loadmat, savemat
 
 import export_mpii
-from lcrnet_d2.data.datasets.sources.mpii import scene_records
-from lcrnet_d2.data.datasets.sources.mpii_files import read_release_mat
 from lcrnet_d2.evaluation import ImagePredictions, PredictedPeople, save_predictions
 from lcrnet_d2.structures import BODY13, MPII16
+from sources.mpii import scene_records
+from sources.mpii_files import read_release_mat
 from tests_support import standing_pose
 
 

@@ -2,7 +2,7 @@
 """Predictions on MPII's test pictures as the files that the benchmark's server takes.
 
 examples:
-  single people        tools/export_mpii.py mpii_human_pose_v1_u12_1.mat --output output/submission \\
+  single people        datasets/export_mpii.py mpii_human_pose_v1_u12_1.mat --output output/submission \\
                            --predictions output/mpii_test/poses.json
   and groups           ... --groups groups_v12.mat
 
@@ -19,14 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from lcrnet_d2.data.datasets.sources.mpii import Scene
-from lcrnet_d2.data.datasets.sources.mpii_files import read_release_mat
 from lcrnet_d2.evaluation.mpii_export import export_multi_person, export_single_person
 from lcrnet_d2.evaluation.mpii_submission import group_predictions, single_person_predictions
 from lcrnet_d2.evaluation.people import ImagePredictions, PredictedPeople
 from lcrnet_d2.evaluation.report import METHODS, detected_people, in_order_of
 from lcrnet_d2.evaluation.saved_predictions import read_saved_predictions
 from lcrnet_d2.structures import SKELETONS, Skeleton
+from sources.mpii import Scene
+from sources.mpii_files import read_release_mat
 
 _OF_A_PERSON = ("objpos", "scale", "single_person", "group")
 

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from detectron2.structures import BoxMode
 
-from ....structures import MPII16, PIXEL_CENTRE
-from ..pose_json import PoseFileError
-from .records import Result, image_size, person_from_joints
+from lcrnet_d2.data.datasets.pose_json import PoseFileError, image_size
+from lcrnet_d2.structures import MPII16, PIXEL_CENTRE
+
+from .records import Result, person_from_joints
 
 __all__ = ["Scene", "SubjectJoints", "scene_records", "split_by_list", "split_by_video"]
 

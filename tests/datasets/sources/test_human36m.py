@@ -8,8 +8,8 @@ import torch
 
 from human36m_support import CAMERAS, CENTRE, FOCAL, FRAMES, JOINTS_OF_32, extrinsics, in_camera, in_picture
 from lcrnet_d2.data.datasets.pose_json import PoseFileError
-from lcrnet_d2.data.datasets.sources.human36m import PROTOCOLS, Camera, Choice, Take, TakeName, take_records
 from lcrnet_d2.structures import BODY13, H36M17
+from sources.human36m import PROTOCOLS, Camera, Choice, Take, TakeName, take_records
 
 WRIST = BODY13.index("right_wrist")
 

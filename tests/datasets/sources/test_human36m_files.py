@@ -13,8 +13,8 @@ import human36m_support as studio
 import prepare_human36m
 from human36m_support import CAMERAS, FRAMES, in_camera, in_picture
 from lcrnet_d2.data.datasets.pose_json import PoseFileError, load_pose_json, read_pose_info
-from lcrnet_d2.data.datasets.sources.human36m_cameras import read_metadata
 from lcrnet_d2.structures import BODY13
+from sources.human36m_cameras import read_metadata
 
 SHOULDER = BODY13.index("left_shoulder")
 OF_32 = 17  # the left shoulder among the recorded joints

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from ....structures import MPII16
-from ....structures.bounded_files import read_h5, read_json
-from ..pose_json import PoseFileError
+from lcrnet_d2.data.datasets.pose_json import PoseFileError
+from lcrnet_d2.structures import MPII16
+from lcrnet_d2.structures.bounded_files import read_h5, read_json
+
 from .matlab import read_mat
 from .mpii import Scene, SubjectJoints
 from .mpii_subsets import Subsets, read_subsets

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ..pose_json import PoseFileError
+from lcrnet_d2.data.datasets.pose_json import PoseFileError
+
 from .matlab import read_mat
 from .mpii import SubjectJoints
 

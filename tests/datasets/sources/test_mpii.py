@@ -13,9 +13,9 @@ from scipy.io import savemat
 
 import prepare_mpii
 from lcrnet_d2.data.datasets.pose_json import PoseFileError, load_pose_json
-from lcrnet_d2.data.datasets.sources.mpii import Scene, scene_records, split_by_video
-from lcrnet_d2.data.datasets.sources.mpii_files import read_mpii
 from lcrnet_d2.structures import BODY13, MPII16
+from sources.mpii import Scene, scene_records, split_by_video
+from sources.mpii_files import read_mpii
 
 REAL_DATA = os.environ.get("LCRNET_REAL_DATA")
 needs_real_data = pytest.mark.skipif(REAL_DATA is None, reason="LCRNET_REAL_DATA names no folder")

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..pose_json import PoseFileError
+from lcrnet_d2.data.datasets.pose_json import PoseFileError
+
 from .human36m import CAMERAS, Camera, TakeName
 
 __all__ = ["Cameras", "Metadata", "cameras_of_mmpose", "read_metadata", "rotation_of"]

@@ -1,4 +1,4 @@
-"""What every reader needs: a person's 13 joints from the source's own, image sizes, and the file at the end."""
+"""What every reader needs: a person's 13 joints from the source's own, and the file at the end."""
 
 from __future__ import annotations
 
@@ -10,17 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from detectron2.structures import BoxMode
-from PIL import Image
 from tqdm import tqdm
 
-from ....structures import BODY13, PIXEL_CENTRE, Skeleton, margin_box
-from ..pose_json import PoseFileError, summary, write_pose_json
+from lcrnet_d2.data.datasets.pose_json import PoseFileError, summary, write_pose_json
+from lcrnet_d2.structures import BODY13, PIXEL_CENTRE, Skeleton, margin_box
 
-__all__ = ["image_size", "person_from_joints", "write_records"]
+__all__ = ["person_from_joints", "write_records"]
 
 Result = dict[str, Any] | PoseFileError
-
-_EXIF_ORIENTATION = 0x0112
 
 
 def person_from_joints(points: np.ndarray, visibility: np.ndarray, source: Skeleton) -> dict[str, Any]:
@@ -51,23 +48,6 @@ def person_from_joints(points: np.ndarray, visibility: np.ndarray, source: Skele
         "iscrowd": 0,
         "keypoints": keypoints.flatten().tolist(),
     }
-
-
-def image_size(path: Path) -> tuple[int, int]:
-    """(width, height) px of an image file as it is shown (EXIF rotation applied), from its header alone.
-
-    Raises:
-        PoseFileError: no such file, or none that Pillow knows.
-    """
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            turned = image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
-    except FileNotFoundError as error:
-        raise PoseFileError(f"no image at {path}") from error
-    except Exception as error:  # Pillow's formats raise whatever they trip over: struct, zlib, type, key errors ...
-        raise PoseFileError(f"cannot read the image {path}: {error}") from error
-    return (height, width) if turned else (width, height)
 
 
 def write_records(path: Path, results: Iterable[Result], info: dict[str, Any], total: int | None = None) -> int:

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ....structures import LSP14
-from ..pose_json import PoseFileError
+from lcrnet_d2.data.datasets.pose_json import PoseFileError, image_size
+from lcrnet_d2.structures import LSP14
+
 from .matlab import read_mat
-from .records import Result, image_size, person_from_joints
+from .records import Result, person_from_joints
 
 __all__ = ["read_lspe", "read_lspe_joints"]
 
