@@ -43,9 +43,9 @@ demo: setup
 test: setup
 	$(PYTHON) -m pytest -q tests
 
-# How fast everything is, one thread: docs/benchmarks.md and output/bench.json. BENCH="--only ppi decode" for a part.
+# How fast everything is, one thread: docs/notes/benchmarks.md and output/bench.json. BENCH="--only ppi decode" for a part.
 bench: setup
-	$(PYTHON) tools/bench.py $(BENCH)
+	$(PYTHON) dev/bench.py $(BENCH)
 
 lint: setup
 	$(PYTHON) -m ruff check .
@@ -62,7 +62,7 @@ coverage: setup
 
 # 300 random changes to the formulas: which do the tests not notice?
 mutants: setup
-	$(PYTHON) tools/reliability/mutants.py --count 300
+	$(PYTHON) dev/reliability/mutants.py --count 300
 
 clean:
 	rm -rf output build .cache

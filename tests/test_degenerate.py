@@ -1,4 +1,4 @@
-"""What is at the edge of sense has a result all the same, and one that is written down (docs/reliability.md)."""
+"""What is at the edge of sense has a result all the same, and one that is written down (docs/notes/reliability.md)."""
 
 from __future__ import annotations
 

@@ -222,7 +222,7 @@ class LCROutputLayers(nn.Module):
         """(n, J, 5) regression of features (n, d), each for its class (n,): one product for each class that occurs.
 
         Forward and backward take a fifth of the time of all classes' products, of which each row uses one
-        (256 rows, 160 classes, d = 512; docs/benchmarks.md).
+        (256 rows, 160 classes, d = 512; docs/notes/benchmarks.md).
         """
         order = torch.argsort(classes, stable=True)
         counts = torch.bincount(classes, minlength=self.num_classes).tolist()
