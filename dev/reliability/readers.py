@@ -17,8 +17,9 @@ import torch
 from PIL import Image
 from scipy.io import savemat
 
-_ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(_ROOT / folder) for folder in ("", "tests/support", "tests/mocap", "datasets")]
+sys.path.extend(
+    str(Path(__file__).resolve().parents[2] / folder) for folder in ("", "tests/support", "tests/mocap", "datasets")
+)
 
 from test_bvh import bvh
 from test_c3d import c3d
