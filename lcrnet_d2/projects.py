@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
-__all__ = ["add_import_argument", "import_project"]
+__all__ = ["add_import_argument", "import_project", "import_projects"]
 
 #: The projects of a checkout; an installed package has none.
 PROJECTS = Path(__file__).parent.parent / "projects"
@@ -34,8 +35,14 @@ def import_project(module: str) -> ModuleType:
         ) from error
 
 
+def import_projects(modules: Iterable[str]) -> None:
+    """Imports each by `import_project`."""
+    for module in modules:
+        import_project(module)
+
+
 def add_import_argument(parser: argparse.ArgumentParser) -> None:
-    """Adds `--import MODULE`, which may be given several times: `args.imports` is the list for `import_project`."""
+    """Adds `--import MODULE`, which may be given several times: `args.imports` is the list for `import_projects`."""
     parser.add_argument(
         "--import",
         dest="imports",

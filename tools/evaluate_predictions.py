@@ -35,7 +35,7 @@ from lcrnet_d2.evaluation.people import MIN_JOINTS_SEEN
 from lcrnet_d2.evaluation.protocols import PROTOCOL_NAMES, build_judge
 from lcrnet_d2.evaluation.report import Report, in_order_of
 from lcrnet_d2.evaluation.saved_predictions import read_saved_predictions
-from lcrnet_d2.projects import add_import_argument, import_project
+from lcrnet_d2.projects import add_import_argument, import_project, import_projects
 from lcrnet_d2.structures import SKELETONS, AnchorPoses, Skeleton
 from lcrnet_d2.structures.whole_files import write_json, write_text
 from lcrnet_d2.training.protocol_choice import MUPOTS, place_in_camera
@@ -57,8 +57,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def evaluate(args: argparse.Namespace) -> tuple[Report, Callable[[], Any]]:
     """The protocol's report, and what draws its figure into --output where --figures asks for it."""
-    for module in args.imports:
-        import_project(module)
+    import_projects(args.imports)
     skeleton = SKELETONS[args.skeleton]
     if args.figures and args.output is None:
         raise ValueError("--figures needs --output, the folder to draw into")

@@ -75,8 +75,7 @@ def test_every_rule_of_the_config_counts(network, tmp_path: Path) -> None:
     node = cfg.MODEL.LCRNET.INTEGRATION
     node.ALL_MODES, node.MIN_SEED_SCORE, node.MIN_MODE_SCORE, node.LOWER_BODY_WEIGHT = True, 0.0, 0.0, 1.0
     node.CLIP_BOXES, node.T_3D = False, 0.01
-    cfg.MODEL.LCRNET.LAST_PIXEL_BOXES = True
     rules = Rules.of_config(cfg)
-    assert rules == Rules(0.01, node.IOU_THRESH, False, True, 0.0, 0.0, 1.0, True)
+    assert rules == Rules(0.01, node.IOU_THRESH, False, True, 0.0, 0.0, 1.0)
     many = integrate(saved, records, BODY13, rules)
     assert sum(len(p.ppi.scores) for p in many) > sum(len(p.ppi.scores) for p in few)

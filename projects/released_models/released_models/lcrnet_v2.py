@@ -17,8 +17,10 @@ import torch
 import yaml
 from torch import Tensor
 
-from .array_pickle import load_array_pickle
-from .released_models import (
+from lcrnet_d2.checkpoint.array_pickle import load_array_pickle
+from lcrnet_d2.checkpoint.renaming import renamed
+
+from .conventions import (
     ConvertedModel,
     background_last,
     coordinates_last,
@@ -27,12 +29,13 @@ from .released_models import (
     resnet_config,
     to_tensors,
 )
-from .renaming import renamed
 
 __all__ = ["convert_lcrnet_v2", "read_lcrnet_v2"]
 
 #: Means of ImageNet models of Caffe, BGR in [0, 255].
 _PIXEL_MEANS = [102.9801, 115.9465, 122.7717]
+#: Box head of the C4 kind, by the size of its regions: its output is 7x7.
+_RES5_HEADS = {7: "Res5BoxHeadOfStride1", 14: "Res5BoxHead"}
 _RPN = {"conv": "conv", "cls_score": "objectness_logits", "bbox_pred": "anchor_deltas"}
 _FPN = {
     "conv_top": "fpn_lateral5",
@@ -76,9 +79,7 @@ def convert_lcrnet_v2(content: Mapping[str, Any], skeleton: str | None = None) -
     model |= {predictor + "anchor_poses_2d": poses[..., :2], predictor + "anchor_poses_3d": poses[..., 2:]}
     options = _Options(content["cfg"])
     config = _config(model, options, with_fpn)
-    config["MODEL"]["LCRNET"] = head_config(poses[..., 2:], skeleton, last_pixel_boxes=True)
-    if not with_fpn:
-        config["MODEL"]["LCRNET"]["RES5_STRIDE"] = max(1, options.get("FAST_RCNN.ROI_XFORM_RESOLUTION", 14) // 7)
+    config["MODEL"]["LCRNET"] = head_config(poses[..., 2:], skeleton)
     return ConvertedModel(config, model)
 
 
@@ -203,7 +204,7 @@ def _fpn_parts(model: Mapping[str, Tensor], options: _Options) -> dict[str, Any]
             "OFFSET": 0.5,
         },
         "RPN": {"IN_FEATURES": [f"p{level}" for level in range(first, last + 1)]},
-        "ROI_HEADS": {"IN_FEATURES": [f"p{level}" for level in roi_levels]},
+        "ROI_HEADS": {"NAME": "LastPixelROIHeads", "IN_FEATURES": [f"p{level}" for level in roi_levels]},
         "ROI_BOX_HEAD": {
             "NAME": "FastRCNNConvFCHead",
             "NUM_FC": 2,
@@ -214,6 +215,9 @@ def _fpn_parts(model: Mapping[str, Tensor], options: _Options) -> dict[str, Any]
 
 
 def _c4_parts(model: Mapping[str, Tensor], options: _Options) -> dict[str, Any]:
+    resolution = options.get("FAST_RCNN.ROI_XFORM_RESOLUTION", 14)
+    if resolution not in _RES5_HEADS:
+        raise ValueError(f"FAST_RCNN.ROI_XFORM_RESOLUTION is {resolution}; known are {sorted(_RES5_HEADS)}")
     return {
         "BACKBONE": {"NAME": "build_resnet_backbone"},
         "RESNETS": {
@@ -228,9 +232,9 @@ def _c4_parts(model: Mapping[str, Tensor], options: _Options) -> dict[str, Any]:
             "OFFSET": 0.5,
         },
         "RPN": {"IN_FEATURES": ["res4"]},
-        "ROI_HEADS": {"IN_FEATURES": ["res4"]},
+        "ROI_HEADS": {"NAME": "LastPixelROIHeads", "IN_FEATURES": ["res4"]},
         "ROI_BOX_HEAD": {
-            "NAME": "Res5BoxHead",
-            "POOLER_RESOLUTION": options.get("FAST_RCNN.ROI_XFORM_RESOLUTION", 14),
+            "NAME": _RES5_HEADS[resolution],
+            "POOLER_RESOLUTION": resolution,
         },
     }

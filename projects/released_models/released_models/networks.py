@@ -1,8 +1,7 @@
 """What the published LCR-Net and DOPE networks build otherwise than Detectron2; for weights converted from them.
 
-Importing registers: the backbone `build_padded_resnet_backbone`, the box head `Res5BoxHead`, `LastPixelRPN` and two
-anchor generators.
-`LastPixelPooler` serves MODEL.LCRNET.LAST_PIXEL_BOXES.
+Importing registers: the backbone `build_padded_resnet_backbone`, the box heads `Res5BoxHead` and
+`Res5BoxHeadOfStride1`, `LastPixelRPN`, `LastPixelROIHeads` and two anchor generators.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import ShapeSpec, shapes_to_tensor
-from detectron2.modeling import BACKBONE_REGISTRY, ROI_BOX_HEAD_REGISTRY
+from detectron2.modeling import BACKBONE_REGISTRY, ROI_BOX_HEAD_REGISTRY, ROI_HEADS_REGISTRY
 from detectron2.modeling.anchor_generator import ANCHOR_GENERATOR_REGISTRY, BufferList, DefaultAnchorGenerator
 from detectron2.modeling.backbone.resnet import BottleneckBlock, ResNet, build_resnet_backbone
 from detectron2.modeling.poolers import ROIPooler
@@ -23,16 +22,23 @@ from detectron2.modeling.proposal_generator.proposal_utils import find_top_rpn_p
 from detectron2.structures import Boxes, Instances
 from torch import Tensor, nn
 
-from .rpn import LCRNetRPN
+from lcrnet_d2.modeling import PosesInImage, PoseTransform
+from lcrnet_d2.modeling.ppi import ScoredPoses
+from lcrnet_d2.modeling.roi_heads import Integration, LCRNetROIHeads
+from lcrnet_d2.modeling.rpn import LCRNetRPN
 
 __all__ = [
     "DetectronAnchorGenerator",
-    "LastPixelPooler",
+    "LastPixelROIHeads",
     "LastPixelRPN",
+    "LastPixelTransform",
     "PaddedResNet",
     "Res5BoxHead",
+    "Res5BoxHeadOfStride1",
     "TorchvisionAnchorGenerator",
     "build_padded_resnet_backbone",
+    "last_pixel_pooler",
+    "to_far_edges",
 ]
 
 
@@ -61,7 +67,7 @@ class Res5BoxHead(nn.Module):
         Args:
             input_shape: channels of res4.
             width: of the bottleneck; the output has four times as many channels.
-            stride: of the first block, 2 for regions of 14x14, 1 for 7x7 (DOPE: 2).
+            stride: of the first block.
             norm, stride_in_1x1: as in the backbone.
         """
         super().__init__()
@@ -79,12 +85,15 @@ class Res5BoxHead(nn.Module):
         self.res5 = nn.Sequential(*blocks)
         self._output_shape = ShapeSpec(channels=4 * width)
 
+    #: Of the first block, for regions of 14x14, and of 7x7 in DOPE.
+    STRIDE = 2
+
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec) -> dict[str, object]:
         return {
             "input_shape": input_shape,
             "width": cfg.MODEL.RESNETS.WIDTH_PER_GROUP * 8,
-            "stride": cfg.MODEL.LCRNET.RES5_STRIDE,
+            "stride": cls.STRIDE,
             "norm": cfg.MODEL.RESNETS.NORM,
             "stride_in_1x1": cfg.MODEL.RESNETS.STRIDE_IN_1X1,
         }
@@ -96,6 +105,13 @@ class Res5BoxHead(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Pooled features (R, C, H, W) -> (R, 4 width)."""
         return self.res5(x).mean((2, 3))
+
+
+@ROI_BOX_HEAD_REGISTRY.register()
+class Res5BoxHeadOfStride1(Res5BoxHead):
+    """The same without stride, for regions of 7x7 in LCR-Net."""
+
+    STRIDE = 1
 
 
 @ANCHOR_GENERATOR_REGISTRY.register()
@@ -178,9 +194,63 @@ class _ToLastPixel(nn.Module):
         return self.pooler(features, rois - rois.new_tensor([0, 0, 0, 1, 1]))
 
 
-class LastPixelPooler(ROIPooler):
-    """Pools from (x1, y1, x2 - 1, y2 - 1); the feature level is chosen by the whole box (LAST_PIXEL_BOXES)."""
+def last_pixel_pooler(pooler: ROIPooler) -> ROIPooler:
+    """The pooler, made to pool from (x1, y1, x2 - 1, y2 - 1); it chooses the feature level by the whole box."""
+    pooler.level_poolers = nn.ModuleList(_ToLastPixel(level) for level in pooler.level_poolers)
+    return pooler
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.level_poolers = nn.ModuleList(_ToLastPixel(pooler) for pooler in self.level_poolers)
+
+class LastPixelTransform(PoseTransform):
+    """Box units end at the centre of a box's last pixel, one px before x2 and y2."""
+
+    def get_deltas(
+        self, boxes: Tensor, anchors_2d: Tensor, anchors_3d: Tensor, poses_2d: Tensor, poses_3d: Tensor
+    ) -> Tensor:
+        return super().get_deltas(_to_last_pixel(boxes), anchors_2d, anchors_3d, poses_2d, poses_3d)
+
+    def apply_deltas(
+        self, boxes: Tensor, anchors_2d: Tensor, anchors_3d: Tensor, deltas: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return super().apply_deltas(_to_last_pixel(boxes), anchors_2d, anchors_3d, deltas)
+
+
+def _to_last_pixel(boxes: Tensor) -> Tensor:
+    return boxes - boxes.new_tensor([0, 0, 1, 1])
+
+
+def to_far_edges(integration: Integration) -> Integration:
+    """PPI or NMS of poses in pixel indices, whose boxes reach to the far edge of the last pixel, x2 + 1 and y2 + 1.
+
+    Integration compares boxes around a pose's 2D points: each pose gets that edge's corner as one more point, which is
+    taken from the people again.
+    """
+
+    def integrate(images: list[ScoredPoses]) -> list[PosesInImage]:
+        people = integration([image._replace(poses_2d=_with_far_corner(image.poses_2d)) for image in images])
+        return [of_image._replace(poses_2d=of_image.poses_2d[:, :-1]) for of_image in people]
+
+    return integrate
+
+
+def _with_far_corner(poses_2d: Tensor) -> Tensor:
+    return torch.cat([poses_2d, poses_2d.amax(1, keepdim=True) + 1], 1)
+
+
+@ROI_HEADS_REGISTRY.register()
+class LastPixelROIHeads(LCRNetROIHeads):
+    """For boxes that end at the centre of their last pixel ("+1"), as the released LCR-Net reads them.
+
+    Regions are pooled from, and poses are relative to, (x1, y1, x2 - 1, y2 - 1); PPI adds the pixel to its boxes.
+    """
+
+    onnx_rules = {"last_pixel_boxes": True}
+    can_mirror = False  # the mirror image of a last pixel lies one pixel further
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
+        parts = super().from_config(cfg, input_shape)
+        parts["box_predictor"].pose_transform = LastPixelTransform(cfg.MODEL.LCRNET.POSE_REG_SCALE)
+        return parts | {
+            "box_pooler": last_pixel_pooler(parts["box_pooler"]),
+            "integration": to_far_edges(parts["integration"]),
+        }

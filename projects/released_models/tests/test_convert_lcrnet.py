@@ -1,16 +1,24 @@
 from __future__ import annotations
 
+import json
+import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from detectron2.modeling import build_model
+from PIL import Image
 
 import convert_lcrnet
 from lcrnet_d2.checkpoint import LCRNetCheckpointer
 from lcrnet_d2.config import load_config
 from released_models_support import lcrnet_v2_file
+
+TOOLS = Path(__file__).parents[3] / "tools"
 
 
 @pytest.mark.parametrize("with_fpn", [True, False])
@@ -48,3 +56,41 @@ def test_nothing_is_written_of_a_file_that_does_not_fit(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"none\.tgz"):
         convert_lcrnet.main(["dope", str(tmp_path / "none.tgz"), str(tmp_path / "out")])
     assert not list(tmp_path.glob("out*"))
+
+
+def test_a_converted_model_runs_in_demo_and_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In processes of their own: here the project is imported already."""
+    pytest.importorskip("onnx")
+    source = tmp_path / "wild.pkl"
+    source.write_bytes(pickle.dumps(lcrnet_v2_file(True), protocol=2))
+    convert_lcrnet.main(["lcrnet-v2", str(source), str(tmp_path / "wild")])
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8)).save(tmp_path / "a.png")
+    detect = ["demo.py", "--config-file", str(tmp_path / "wild.yaml"), "--input", str(tmp_path / "a.png"), "--output"]
+    detect += [str(tmp_path / "found"), "--no-pictures"]
+    cpu = ["--opts", "MODEL.DEVICE", "cpu"]
+    assert "wild.yaml needs the module 'released_models'" in run(*detect, *cpu, fails=True)
+    run(*detect, "--import", "released_models", *cpu)
+    (found,) = json.loads((tmp_path / "found" / "poses.json").read_text())["images"]
+    assert len(found["people"]) > 0
+    model = str(tmp_path / "wild.onnx")
+    options = ["--import", "released_models", "--config-file", str(tmp_path / "wild.yaml"), "--output", model]
+    assert "parity: passed" in run("export_model.py", *options)
+    rules = json.loads(onnx_metadata(model)["lcrnet"])["integration"]
+    assert rules["last_pixel_boxes"] is True
+
+
+def onnx_metadata(file: str) -> dict[str, str]:
+    import onnx
+
+    return {entry.key: entry.value for entry in onnx.load(file).metadata_props}
+
+
+def run(tool: str, *arguments: str, fails: bool = False) -> str:
+    out = subprocess.run(
+        [sys.executable, str(TOOLS / tool), *arguments],
+        env={**os.environ, "PYTHONPATH": str(TOOLS.parent), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert (out.returncode != 0) == fails, out.stderr[-3000:]
+    return out.stdout + out.stderr

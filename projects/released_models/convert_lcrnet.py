@@ -6,11 +6,12 @@ The weights keep the licence of their publisher, which for both is not this pack
 
 examples:
   # NAVER's LCR-Net v2: InTheWild-ResNet50.pkl, DEMO_ECCV18.pkl (13 joints)
-  tools/convert_lcrnet.py lcrnet-v2 InTheWild-ResNet50.pkl weights/in_the_wild
-  tools/demo.py --config-file weights/in_the_wild.yaml --input photos/*.jpg --output output/photos
+  projects/released_models/convert_lcrnet.py lcrnet-v2 InTheWild-ResNet50.pkl weights/in_the_wild
+  tools/demo.py --import released_models --config-file weights/in_the_wild.yaml \\
+      --input photos/*.jpg --output output/photos
 
   # the body branch of NAVER's DOPE
-  tools/convert_lcrnet.py dope DOPE_v1_0_0.pth.tgz weights/dope_body
+  projects/released_models/convert_lcrnet.py dope DOPE_v1_0_0.pth.tgz weights/dope_body
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from detectron2.config import CfgNode, get_cfg
 from detectron2.modeling import build_model
 
 from lcrnet_d2 import add_lcrnet_config
-from lcrnet_d2.checkpoint.dope import convert_dope, read_dope
-from lcrnet_d2.checkpoint.lcrnet_v2 import convert_lcrnet_v2, read_lcrnet_v2
-from lcrnet_d2.checkpoint.released_models import ConvertedModel
 from lcrnet_d2.checkpoint.small_checkpoint import count_parameters
 from lcrnet_d2.structures import SKELETONS
+from released_models.conventions import ConvertedModel
+from released_models.dope import convert_dope, read_dope
+from released_models.lcrnet_v2 import convert_lcrnet_v2, read_lcrnet_v2
 
 KINDS = {"lcrnet-v2": (read_lcrnet_v2, convert_lcrnet_v2), "dope": (read_dope, convert_dope)}
 PPI_KEYS = {"lcrnet-v2": "ppi_params", "dope": "body_ppi_kwargs"}

@@ -9,29 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from detectron2.config import CfgNode, get_cfg
-from detectron2.modeling import build_model
 from detectron2.structures import Boxes
 from torch import Tensor, nn
 
-from lcrnet_d2 import add_lcrnet_config
-from lcrnet_d2.checkpoint.lcrnet_v2 import convert_lcrnet_v2, read_lcrnet_v2
-from lcrnet_d2.checkpoint.released_models import ConvertedModel
 from lcrnet_d2.structures import BODY13
-from released_models_support import MEANS, J, K, ReleasedNetwork, lcrnet_v2_file
+from released_models.lcrnet_v2 import convert_lcrnet_v2, read_lcrnet_v2
+from released_models_support import MEANS, J, K, ReleasedNetwork, built, lcrnet_v2_file, near
 
 #: Height and width. Multiples of 32 with FPN; without, nothing is padded.
 SIZES = {True: (96, 128), False: (90, 125)}
-
-
-def built(converted: ConvertedModel) -> nn.Module:
-    cfg = get_cfg()
-    add_lcrnet_config(cfg)
-    cfg.merge_from_other_cfg(CfgNode(converted.config))
-    cfg.MODEL.DEVICE = "cpu"
-    model = build_model(cfg).eval()
-    model.load_state_dict(converted.model)
-    return model
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["FPN", "C4"])
@@ -39,12 +25,6 @@ def pair(request: pytest.FixtureRequest) -> tuple[nn.Module, ReleasedNetwork, Te
     content = lcrnet_v2_file(request.param)
     image = torch.randint(0, 256, (3, *SIZES[request.param]), generator=torch.Generator().manual_seed(1)).float()
     return built(convert_lcrnet_v2(content)), ReleasedNetwork(content), image
-
-
-def near(ours: Any, theirs: Any, tolerance: float) -> None:
-    ours, theirs = torch.as_tensor(np.asarray(ours)).double(), torch.as_tensor(np.asarray(theirs)).double()
-    assert theirs.std() > 10 * tolerance, "all the same would prove nothing"
-    torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance)
 
 
 @torch.no_grad()
@@ -132,7 +112,13 @@ def test_options_of_the_file_reach_the_config() -> None:
     assert config["MODEL"]["ANCHOR_GENERATOR"]["SIZES"] == [[32], [64], [128], [256], [512]]
     c4 = convert_lcrnet_v2(lcrnet_v2_file(False)).config["MODEL"]
     assert c4["ANCHOR_GENERATOR"]["SIZES"] == [[16.0, 32.0, 64.0, 128.0]]
-    assert c4["LCRNET"]["RES5_STRIDE"] == 2 and c4["ROI_BOX_HEAD"]["POOLER_RESOLUTION"] == 14
+    assert c4["ROI_BOX_HEAD"]["NAME"] == "Res5BoxHead" and c4["ROI_BOX_HEAD"]["POOLER_RESOLUTION"] == 14
+    content = lcrnet_v2_file(False)
+    content["cfg"]["FAST_RCNN"]["ROI_XFORM_RESOLUTION"] = 7
+    assert convert_lcrnet_v2(content).config["MODEL"]["ROI_BOX_HEAD"]["NAME"] == "Res5BoxHeadOfStride1"
+    content["cfg"]["FAST_RCNN"]["ROI_XFORM_RESOLUTION"] = 10
+    with pytest.raises(ValueError, match=r"ROI_XFORM_RESOLUTION is 10; known are \[7, 14\]"):
+        convert_lcrnet_v2(content)
 
 
 def test_without_twins_all_classes_are_full_bodies() -> None:

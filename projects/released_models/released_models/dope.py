@@ -13,8 +13,10 @@ from typing import Any
 
 from torch import Tensor
 
-from .array_pickle import load_torch_file
-from .released_models import (
+from lcrnet_d2.checkpoint.array_pickle import load_torch_file
+from lcrnet_d2.checkpoint.torchvision_backbones import RESNET_PREPROCESSING, resnet_name
+
+from .conventions import (
     ConvertedModel,
     background_last,
     coordinates_joined,
@@ -22,7 +24,6 @@ from .released_models import (
     resnet_config,
     to_tensors,
 )
-from .torchvision_backbones import RESNET_PREPROCESSING, resnet_name
 
 __all__ = ["convert_dope", "read_dope"]
 
@@ -75,7 +76,7 @@ def convert_dope(content: Mapping[str, Any], skeleton: str | None = None) -> Con
     model["roi_heads.box_predictor.anchor_poses_2d"] = anchors[..., :2].contiguous()
     model["roi_heads.box_predictor.anchor_poses_3d"] = anchors[..., 2:].contiguous()
     config = _config(model, options)
-    config["MODEL"]["LCRNET"] = head_config(anchors[..., 2:], skeleton, last_pixel_boxes=False)
+    config["MODEL"]["LCRNET"] = head_config(anchors[..., 2:], skeleton)
     return ConvertedModel(config, model)
 
 

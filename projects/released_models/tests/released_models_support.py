@@ -12,7 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from detectron2.config import CfgNode, get_cfg
+from detectron2.modeling import build_model
+from torch import Tensor, nn
+
+from lcrnet_d2 import add_lcrnet_config
+from released_models.conventions import ConvertedModel
 
 STEM, WIDTH, RES2, FPN, FC = 8, 4, 16, 12, 20
 K, J = 3, 13
@@ -253,3 +258,19 @@ def bilinear(feature: np.ndarray, y: float, x: float) -> np.ndarray:
     upper = feature[:, top, left] * (left + 1 - x) + feature[:, top, right] * (x - left)
     lower = feature[:, bottom, left] * (left + 1 - x) + feature[:, bottom, right] * (x - left)
     return upper * (top + 1 - y) + lower * (y - top)
+
+
+def built(converted: ConvertedModel) -> nn.Module:
+    cfg = get_cfg()
+    add_lcrnet_config(cfg)
+    cfg.merge_from_other_cfg(CfgNode(converted.config))
+    cfg.MODEL.DEVICE = "cpu"
+    model = build_model(cfg).eval()
+    model.load_state_dict(converted.model)
+    return model
+
+
+def near(ours: Any, theirs: Any, tolerance: float) -> None:
+    ours, theirs = torch.as_tensor(np.asarray(ours)).double(), torch.as_tensor(np.asarray(theirs)).double()
+    assert theirs.std() > 10 * tolerance, "all the same would prove nothing"
+    torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance)

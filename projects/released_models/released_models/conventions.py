@@ -5,7 +5,7 @@
     coordinates      x*J y*J X*J Y*J Z*J            -> joint by joint, x y X Y Z     (LCR-Net)
                      x y per joint, then X Y Z      -> joint by joint, x y X Y Z     (DOPE)
     deltas           divided by 5                   -> POSE_REG_SCALE 5
-    boxes            x2, y2 the last pixel ("+1")   -> RPN's are one longer, LAST_PIXEL_BOXES undoes it where the
+    boxes            x2, y2 the last pixel ("+1")   -> RPN's are one longer, LastPixelROIHeads undoes it where the
                                                        released network read x2 and y2: RoIAlign, 2D poses, IoU of PPI;
                                                        LastPixelRPN clips to pixels
     RoIAlign         unaligned                      -> POOLER_TYPE ROIAlign
@@ -27,9 +27,9 @@ import torch
 import yaml
 from torch import Tensor
 
-from ..structures import SKELETONS
-from ..structures.whole_files import write_text
-from .small_checkpoint import write_model
+from lcrnet_d2.checkpoint.small_checkpoint import write_model
+from lcrnet_d2.structures import SKELETONS
+from lcrnet_d2.structures.whole_files import write_text
 
 __all__ = ["ConvertedModel", "background_last", "coordinates_last", "has_upper_body", "identity_statistics"]
 
@@ -111,7 +111,7 @@ def has_upper_body(poses_3d: Tensor) -> bool:
     return len(poses_3d) == 2 * half > 0 and torch.allclose(poses_3d[:half], poses_3d[half:], atol=1e-4)
 
 
-def head_config(poses_3d: Tensor, skeleton: str | None, last_pixel_boxes: bool) -> dict[str, Any]:
+def head_config(poses_3d: Tensor, skeleton: str | None) -> dict[str, Any]:
     """MODEL.LCRNET for anchor poses (C, J, 3).
 
     Args:
@@ -132,7 +132,7 @@ def head_config(poses_3d: Tensor, skeleton: str | None, last_pixel_boxes: bool) 
         "NUM_ANCHOR_POSES": classes // 2 if upper_body else classes,
         "UPPER_BODY": upper_body,
         "POSE_REG_SCALE": 5.0,
-        "LAST_PIXEL_BOXES": last_pixel_boxes,
+        "PROJECT": "released_models",
     }
 
 

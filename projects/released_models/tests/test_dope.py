@@ -15,10 +15,9 @@ from torchvision.models.detection.rpn import AnchorGenerator, RegionProposalNetw
 from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.misc import FrozenBatchNorm2d
 
-from lcrnet_d2.checkpoint.dope import convert_dope, read_dope
-from lcrnet_d2.modeling.released_networks import PaddedResNet
-
-from .test_lcrnet_v2 import built, near
+from released_models.dope import convert_dope, read_dope
+from released_models.networks import PaddedResNet
+from released_models_support import built, near
 
 C, J = 5, 13
 ALL = {"training": 1000, "testing": 1000}  # 6 x 8 cells have 720 anchors

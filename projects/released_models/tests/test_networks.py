@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from detectron2.layers import ShapeSpec
@@ -7,13 +9,15 @@ from detectron2.modeling.poolers import ROIPooler
 from detectron2.structures import Boxes
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 
-from lcrnet_d2.modeling.pose_regression import PoseTransform
-from lcrnet_d2.modeling.proposal_groups import group_by_overlap
-from lcrnet_d2.modeling.released_networks import (
+from lcrnet_d2.modeling import PosesInImage, PoseTransform, integrate_pose_proposals, suppress_pose_proposals
+from lcrnet_d2.modeling.ppi import ScoredPoses
+from released_models.networks import (
     DetectronAnchorGenerator,
-    LastPixelPooler,
+    LastPixelTransform,
     Res5BoxHead,
     TorchvisionAnchorGenerator,
+    last_pixel_pooler,
+    to_far_edges,
 )
 
 RATIOS = [[0.5, 1.0, 2.0]]
@@ -49,7 +53,7 @@ def test_regions_end_at_their_last_pixel_but_choose_their_level_whole() -> None:
     torch.manual_seed(0)
     features = [torch.randn(1, 1, 40, 40), torch.randn(1, 1, 20, 20)]
     whole, shorter = torch.tensor([[8.0, 8, 232, 232]]), torch.tensor([[8.0, 8, 231, 231]])
-    ours = LastPixelPooler(**options)(features, [Boxes(whole)])
+    ours = last_pixel_pooler(ROIPooler(**options))(features, [Boxes(whole)])
     on_level_4 = ROIPooler(**{**options, "scales": (1 / 16,)})(features[1:], [Boxes(shorter)])
     torch.testing.assert_close(ours, on_level_4)
     assert not torch.allclose(ours, ROIPooler(**options)(features, [Boxes(shorter)]))
@@ -57,7 +61,7 @@ def test_regions_end_at_their_last_pixel_but_choose_their_level_whole() -> None:
 
 def test_poses_in_boxes_that_end_at_their_last_pixel() -> None:
     """A box of columns 10 to 30 and rows 0 to 40 reaches from 10, 0 to 31, 41; its middle is 20, 20."""
-    transform = PoseTransform(5.0, last_pixel_boxes=True)
+    transform = LastPixelTransform(5.0)
     box = torch.tensor([[10.0, 0, 31, 41]])
     middle, origin = torch.full((1, 1, 2), 0.5), torch.zeros(1, 1, 3)
     pose_2d, _ = transform.apply_deltas(box, middle, origin, torch.zeros(1, 1, 5))
@@ -66,12 +70,29 @@ def test_poses_in_boxes_that_end_at_their_last_pixel() -> None:
     torch.testing.assert_close(transform.apply_deltas(box, middle, origin, deltas)[0], pose_2d + 4)
 
 
-@pytest.mark.parametrize(("last_pixel_boxes", "groups"), [(False, [0, 1]), (True, [0, 0])])
-def test_overlap_of_boxes_of_pixels(last_pixel_boxes: bool, groups: list[int]) -> None:
-    """Joints in columns 0, 1 and 1, 2 of rows 0, 1: boxes that touch, or 2 of 6 pixels in common (IoU 1/3)."""
-    poses = torch.tensor([[[0.0, 0], [1, 1]], [[1.0, 0], [2, 1]]])
-    group_of, _ = group_by_overlap(torch.tensor([0.9, 0.8]), poses, None, 0.2, last_pixel_boxes)
-    assert group_of.tolist() == groups
+def test_a_transform_of_boxes_one_pixel_smaller() -> None:
+    torch.manual_seed(0)
+    poses = torch.rand(4, 13, 2), torch.rand(4, 13, 3), 50 * torch.rand(4, 13, 2), torch.rand(4, 13, 3)
+    boxes = torch.tensor([[0.0, 0, 40, 60]]).repeat(4, 1)
+    ours = LastPixelTransform(1.0).get_deltas(boxes, *poses)
+    assert torch.equal(ours, PoseTransform(1.0).get_deltas(boxes - torch.tensor([0, 0, 1.0, 1.0]), *poses))
+
+
+@pytest.mark.parametrize("of_one_image", [integrate_pose_proposals, suppress_pose_proposals])
+def test_pixel_indices_reach_to_the_far_edge_of_the_last_pixel(of_one_image: Callable[..., PosesInImage]) -> None:
+    """Joints 3 px apart, 2 px further right: IoU 1 / 5 as points, not above 0.2; 2 / 6 with the last pixel."""
+    poses_2d = torch.tensor([[[0.0, 0.0], [3.0, 3.0]], [[2.0, 0.0], [5.0, 3.0]]])
+    image = ScoredPoses(torch.tensor([0.6, 0.5]), poses_2d, torch.zeros(2, 2, 3), None)
+
+    def integration(images: list[ScoredPoses]) -> list[PosesInImage]:
+        return [of_one_image(*of_image[:4]) for of_image in images]
+
+    assert len(integration([image])[0].scores) == 2
+    (people,) = to_far_edges(integration)([image])
+    assert people.poses_2d.shape == (1, 2, 2)
+    moved = poses_2d + torch.tensor([[[0.0, 0.0]], [[1.0, 0.0]]])  # 4 px squares that share a column: IoU 4 / 28
+    (apart,) = to_far_edges(integration)([image._replace(poses_2d=moved)])
+    assert torch.equal(apart.poses_2d, moved)
 
 
 @pytest.mark.parametrize(("stride", "resolution"), [(1, 7), (2, 14)])
