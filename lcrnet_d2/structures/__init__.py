@@ -12,7 +12,7 @@ from .pose_geometry import (
     pose_distance,
     to_box_units,
 )
-from .rows import CROWD, PERSON, UNANNOTATED, lies_in_ignored_region
+from .ignore_regions import CROWD, PERSON, UNANNOTATED, lies_in_ignored_region
 from .skeleton import BODY13, COCO17, H36M17, LSP14, MPII16, MUPOTS17, SKELETONS, Skeleton
 
 __all__ = [

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lcrnet_d2.structures import CROWD, PERSON, UNANNOTATED, lies_in_ignored_region
-from lcrnet_d2.structures.rows import inside_fraction
+from lcrnet_d2.structures.ignore_regions import inside_fraction
 
 BOXES = torch.tensor(
     [

@@ -1,4 +1,4 @@
-"""What a row of ground truth stands for: a person, or a region nobody may learn from.
+"""Ignore regions: what a row of ground truth stands for, a person or a region that training ignores.
 
 `gt_kinds` of the training Instances holds one of these per row. Regions are never matched; proposals
 and RPN anchors that match no person and lie in one are left out of the losses.
