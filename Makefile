@@ -40,8 +40,9 @@ SAMPLES = docs/samples $(shell $(PYTHON) -c "import matplotlib; print(matplotlib
 demo: setup
 	$(PYTHON) tools/demo.py --config-file lcrnet_lite0_research --input $(or $(PHOTOS),$(SAMPLES)) --output output/photos --html
 
+# Of the package, the projects and dev/; what needs a package that is not installed is skipped.
 test: setup
-	$(PYTHON) -m pytest -q tests
+	$(PYTHON) -m pytest -q
 
 # How fast everything is, one thread: docs/notes/benchmarks.md and output/bench.json. BENCH="--only ppi decode" for a part.
 bench: setup
@@ -53,12 +54,12 @@ lint: setup
 
 # pyright fetches itself from the npm registry when first used.
 check: lint
-	$(PYTHON) -m pyright --pythonpath $(shell command -v $(PYTHON) || echo $(PYTHON)) lcrnet_d2
+	$(PYTHON) -m pyright --pythonpath $(shell command -v $(PYTHON) || echo $(PYTHON))
 
 # Lines of the package that the tests run; the report names those they do not.
 coverage: setup
 	$(PYTHON) -m pip install -q pytest-cov==7.1.0
-	COVERAGE_FILE=.cache/coverage $(PYTHON) -m pytest -q tests --cov=lcrnet_d2 --cov-report=term-missing:skip-covered
+	COVERAGE_FILE=.cache/coverage $(PYTHON) -m pytest -q --cov=lcrnet_d2 --cov-report=term-missing:skip-covered
 
 # 300 random changes to the formulas: which do the tests not notice?
 mutants: setup
