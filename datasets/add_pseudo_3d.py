@@ -6,9 +6,9 @@
 
 Each person with at least 4 annotated joints, among them a shoulder and a hip, gets the 3D pose of the nearest virtual
 view, and the missing 2D joints from its projection (v = 0). Others stay without 3D and are ignored in training.
-People with measured or synthetic 3D are left as they are. docs/pseudo_3d.md has figures for --max-error, without which
-nobody is rejected, and for --roll. Killed and started again with the same arguments, the
-search goes on where it was; its progress is kept beside the output until that is written.
+People with measured or synthetic 3D are left as they are. docs/notes/pseudo_3d.md has figures for --max-error, without
+which nobody is rejected, and for --roll. Killed and started again with the same arguments, the search
+goes on where it was; its progress is kept beside the output until that is written.
 
 Several processes, on machines that share a folder, each search for their part; then one command without --shard
 writes the output from what they found, and searches for what is still missing:

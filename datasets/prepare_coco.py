@@ -11,8 +11,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from lcrnet_d2.data.datasets.sources.coco import read_coco
-from lcrnet_d2.data.datasets.sources.records import write_records
+from sources.coco import read_coco
+from sources.records import write_records
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lcrnet_d2.data.datasets.pose_json import PoseFileError
-from lcrnet_d2.data.datasets.sources.records import image_size, write_records
+from lcrnet_d2.data.datasets.pose_json import PoseFileError, image_size
+from sources.records import write_records
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 

@@ -24,14 +24,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from prepare_mocap import metres
 
 from lcrnet_d2.checkpoint.array_pickle import ArrayUnpickler, load_array_pickle, refuse_memory_bomb
 from lcrnet_d2.data.datasets.pose_json import PoseFileError
-from lcrnet_d2.data.datasets.sources import human36m_files as files
-from lcrnet_d2.data.datasets.sources.human36m import ACTIONS, CAMERAS, PROTOCOLS, Choice, take_records
-from lcrnet_d2.data.datasets.sources.human36m_cameras import cameras_of_mmpose, read_metadata
-from lcrnet_d2.data.datasets.sources.records import Result, write_records
+from prepare_mocap import metres
+from sources import human36m_files as files
+from sources.human36m import ACTIONS, CAMERAS, PROTOCOLS, Choice, take_records
+from sources.human36m_cameras import cameras_of_mmpose, read_metadata
+from sources.records import Result, write_records
 
 LAYOUTS = ("originals", "videopose3d", "mks0601", "mmpose", "h36m-fetch")
 

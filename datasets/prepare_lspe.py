@@ -12,8 +12,8 @@ import re
 import sys
 from pathlib import Path
 
-from lcrnet_d2.data.datasets.sources.lspe import read_lspe, read_lspe_joints
-from lcrnet_d2.data.datasets.sources.records import write_records
+from sources.lspe import read_lspe, read_lspe_joints
+from sources.records import write_records
 
 
 def numbers(text: str) -> range:

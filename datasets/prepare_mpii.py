@@ -19,9 +19,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from lcrnet_d2.data.datasets.sources.mpii import scene_records, split_by_list, split_by_video
-from lcrnet_d2.data.datasets.sources.mpii_files import read_mpii, read_release_mat
-from lcrnet_d2.data.datasets.sources.records import write_records
+from sources.mpii import scene_records, split_by_list, split_by_video
+from sources.mpii_files import read_mpii, read_release_mat
+from sources.records import write_records
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:

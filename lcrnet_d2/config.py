@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from detectron2.config import CfgNode as CN
@@ -23,7 +24,7 @@ def load_config(path: str | Path, opts: list[str] | None = None) -> CN:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a key in the file that there is not, both named in the message.
+        ValueError: a key in the file that there is not, both named in the message; a project that is not imported.
         KeyError: the same of `opts`.
     """
     file = Path(path) if Path(path).is_file() else CONFIGS / path
@@ -36,11 +37,27 @@ def load_config(path: str | Path, opts: list[str] | None = None) -> CN:
     except KeyError as error:
         raise ValueError(f"{file}: {error.args[0]}") from error
     cfg.merge_from_list(opts or [])
+    project = cfg.MODEL.LCRNET.PROJECT
+    if project and project not in sys.modules:
+        raise ValueError(
+            f"{file} needs the module {project!r}, which was not imported: give --import {project} (projects/{project} "
+            "of a checkout), in Python lcrnet_d2.projects.import_project"
+        )
     return cfg
 
 
 def add_lcrnet_config(cfg: CN) -> None:
     """Adds LCR-Net's keys, and turns the defaults of Detectron2 that would harm it."""
+    cfg.register_renamed_key(
+        "MODEL.LCRNET.LAST_PIXEL_BOXES",
+        "MODEL.ROI_HEADS.NAME 'LastPixelROIHeads' with MODEL.LCRNET.PROJECT 'released_models' where it was True",
+        "convert the published file again, or replace the key; where it was False, delete it.",
+    )
+    cfg.register_renamed_key(
+        "MODEL.LCRNET.RES5_STRIDE",
+        "MODEL.ROI_BOX_HEAD.NAME 'Res5BoxHead' (stride 2) or 'Res5BoxHeadOfStride1'",
+        "delete it where the box head is another.",
+    )
     _adapt_detectron2_defaults(cfg)
     _add_model_keys(cfg)
     _add_integration_keys(cfg)
@@ -87,11 +104,9 @@ def _add_model_keys(cfg: CN) -> None:
     cfg.MODEL.LCRNET.POSE_REG_BETA = 1.0
     # Of the three 3D coordinates' part of the regression loss beside the two 2D ones'. 1 in Eq. 4.
     cfg.MODEL.LCRNET.POSE_REG_WEIGHT_3D = 1.0
-    # For weights converted from the released models, whose boxes ended at the centre of their last pixel ("+1"):
-    # regions are pooled from, and poses are relative to, (x1, y1, x2 - 1, y2 - 1); PPI adds the pixel to its boxes.
-    cfg.MODEL.LCRNET.LAST_PIXEL_BOXES = False
-    # Stride of Res5BoxHead, the box head of networks of the C4 kind: 2 for regions of 14x14, 1 for 7x7.
-    cfg.MODEL.LCRNET.RES5_STRIDE = 2
+    # Module that registers parts of this network and must be imported before (--import of the tools), such as
+    # "released_models" of projects/; "" for none.
+    cfg.MODEL.LCRNET.PROJECT = ""
     # Dropout after each fully-connected layer of VGGBoxHead; 0.5 in VGG-16 and [22].
     cfg.MODEL.LCRNET.DROPOUT = 0.0
     # Start the classification and regression layers anew although MODEL.WEIGHTS holds some:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -111,13 +112,13 @@ def export_onnx(model: nn.Module, cfg: CfgNode, path: str | Path) -> None:
             dynamic_axes={"image": {1: "height", 2: "width"}, **dict.fromkeys(OUTPUTS, proposals)},
         )
     graph = onnx.load_model_from_string(memory.getvalue())
-    graph.metadata_props.add(key="lcrnet", value=json.dumps(_metadata(cfg)))
+    graph.metadata_props.add(key="lcrnet", value=json.dumps(_metadata(cfg, network.model.roi_heads.onnx_rules)))
     onnx.checker.check_model(graph)
     with whole_file(target) as file:
         file.write(graph.SerializeToString())
 
 
-def _metadata(cfg: CfgNode) -> dict[str, Any]:
+def _metadata(cfg: CfgNode, onnx_rules: Mapping[str, Any]) -> dict[str, Any]:
     """What the pixels must be, what the numbers mean, and the rules of integration."""
     lcrnet = cfg.MODEL.LCRNET
     skeleton = SKELETONS[lcrnet.SKELETON]
@@ -140,12 +141,12 @@ def _metadata(cfg: CfgNode) -> dict[str, Any]:
             "t_3d": rules.T_3D,
             "all_modes": rules.ALL_MODES,
             "clip_boxes": rules.CLIP_BOXES,
-            "last_pixel_boxes": lcrnet.LAST_PIXEL_BOXES,
             "min_seed_score": rules.MIN_SEED_SCORE,
             "min_mode_score": rules.MIN_MODE_SCORE,
             "lower_body_weight": rules.LOWER_BODY_WEIGHT,
             "lower_body_joints": skeleton.lower_limbs,
             "score_threshold": rules.SCORE_THRESH_PPI,
+            **onnx_rules,
         },
     }
 

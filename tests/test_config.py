@@ -46,3 +46,17 @@ def test_freezing_random_weights_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="would freeze random weights"):
         check_config(load_config(name, ["MODEL.WEIGHTS", ""]))
     check_config(load_config(name))
+
+
+def test_keys_that_moved_name_their_successor(tmp_path: Path) -> None:
+    (tmp_path / "old.yaml").write_text("MODEL:\n  LCRNET:\n    LAST_PIXEL_BOXES: True\n")
+    with pytest.raises(ValueError, match="LastPixelROIHeads"):
+        load_config(tmp_path / "old.yaml")
+    with pytest.raises(KeyError, match="Res5BoxHeadOfStride1"):
+        load_config("Base-LCRNet-Lite0-FPN.yaml", ["MODEL.LCRNET.RES5_STRIDE", 1])
+
+
+def test_a_project_that_is_not_imported_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("MODEL:\n  LCRNET:\n    PROJECT: no_such_project\n")
+    with pytest.raises(ValueError, match="mine.yaml needs the module 'no_such_project'.*--import no_such_project"):
+        load_config(tmp_path / "mine.yaml")

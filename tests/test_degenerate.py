@@ -1,4 +1,4 @@
-"""What is at the edge of sense has a result all the same, and one that is written down (docs/reliability.md)."""
+"""What is at the edge of sense has a result all the same, and one that is written down (docs/notes/reliability.md)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import torch
 from detectron2.layers import ShapeSpec
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
-from tests_support import random_poses, seen_at, standing_pose
 
 from lcrnet_d2.data import PoseTargets
 from lcrnet_d2.modeling import LCROutputLayers, PoseTransform, integrate_pose_proposals
 from lcrnet_d2.structures import BODY13, AnchorPoses, margin_box
 from lcrnet_d2.structures.anchor_clustering import cluster_poses
+from tests_support import random_poses, seen_at, standing_pose
 
 
 @pytest.fixture(scope="module")

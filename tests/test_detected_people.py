@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from detectron2.structures import Boxes, Instances
-from people_support import standing_people
 
 from lcrnet_d2.detected_people import DetectedPeople, DetectedPerson
 from lcrnet_d2.placement import OrthographicCamera, PinholeCamera
 from lcrnet_d2.structures import BODY13, COCO17
+from people_support import standing_people
 
 
 def instances(people: DetectedPeople) -> Instances:

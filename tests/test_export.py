@@ -13,13 +13,13 @@ from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 from PIL import Image
-from tests_support import random_poses, seen_at
 from torch import nn
 
 from lcrnet_d2.config import load_config
 from lcrnet_d2.export import OUTPUTS, ProposalNetwork, export_onnx, largest_differences, run_onnx
 from lcrnet_d2.modeling import integrate_pose_proposals
 from lcrnet_d2.structures import BODY13, AnchorPoses, centre_poses
+from tests_support import random_poses, seen_at
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="pip install onnx onnxruntime")
 pytest.importorskip("onnx")
@@ -118,8 +118,7 @@ def test_differences_are_found_and_order_is_none(exported: tuple[nn.Module, CfgN
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("all_modes", [False, True])
-@pytest.mark.parametrize("last_pixel_boxes", [False, True])
-def test_the_examples_integration_is_the_packages(seed: int, all_modes: bool, last_pixel_boxes: bool) -> None:
+def test_the_examples_integration_is_the_packages(seed: int, all_modes: bool) -> None:
     generator = torch.Generator().manual_seed(seed)
     poses_3d = random_poses(60, seed)
     places = torch.randint(0, 3, (60,), generator=generator)
@@ -127,7 +126,7 @@ def test_the_examples_integration_is_the_packages(seed: int, all_modes: bool, la
     scores = torch.rand(60, generator=generator) ** 3
     upper_body = torch.rand(60, generator=generator) < 0.3
     rules = {"iou_threshold": 0.4, "t_3d": 0.2, "all_modes": all_modes, "min_seed_score": 0.05}
-    rules |= {"min_mode_score": 0.002, "lower_body_weight": 0.1, "last_pixel_boxes": last_pixel_boxes}
+    rules |= {"min_mode_score": 0.002, "lower_body_weight": 0.1}
     expected = integrate_pose_proposals(scores, poses_2d, poses_3d, (110, 150), upper_body, BODY13.lower_limbs, **rules)
     arrays = {"scores": scores.numpy(), "poses_2d": poses_2d.numpy(), "poses_3d": poses_3d.numpy()}
     people = run_onnx_example.integrate(

@@ -14,7 +14,6 @@ import pytest
 import torch
 import yaml
 from PIL import Image
-from tests_support import write_tiny_set
 from torch import nn
 
 from lcrnet_d2.checkpoint import LCRNetCheckpointer
@@ -25,6 +24,7 @@ from lcrnet_d2.mocap.bvh import parse_bvh
 from lcrnet_d2.mocap.take import BrokenTakeError
 from lcrnet_d2.mocap.takes import find_takes
 from lcrnet_d2.structures import BODY13
+from tests_support import write_tiny_set
 
 
 class Attack:

@@ -15,11 +15,11 @@ import pytest
 from lcrnet_d2.launch import launch_on_cpu
 
 TESTS = Path(__file__).parent
-PROGRAM = str(TESTS / "parallel_jobs.py")
+PROGRAM = str(TESTS / "support" / "parallel_jobs.py")
 
 
 def start(*command: str) -> subprocess.Popen:
-    path = os.pathsep.join([str(TESTS.parent), str(TESTS)])
+    path = os.pathsep.join([str(TESTS.parent), str(TESTS / "support")])
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 

@@ -5,11 +5,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests_support import random_poses
 
 from lcrnet_d2.data.synthetic.composition import compose
 from lcrnet_d2.placement import OrthographicCamera, PinholeCamera, place_people
 from lcrnet_d2.structures import BODY13
+from tests_support import random_poses
 
 
 @settings(max_examples=30)

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from model_support import CONFIG, save_random_model, small_config
 
 from lcrnet_d2 import DetectedPeople, PosePredictor, model_zoo
 from lcrnet_d2.data import ImageFileError
 from lcrnet_d2.structures import BODY13, AnchorPoses
+from model_support import CONFIG, save_random_model, small_config
 
 
 @pytest.fixture(scope="module")

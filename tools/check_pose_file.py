@@ -20,8 +20,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from lcrnet_d2.data.datasets.pose_json import PoseFileError, load_pose_json, summary
-from lcrnet_d2.data.datasets.sources.records import image_size
+from lcrnet_d2.data.datasets.pose_json import PoseFileError, image_size, load_pose_json, summary
 from lcrnet_d2.mocap import is_searchable
 from lcrnet_d2.structures import SKELETONS, Skeleton
 

@@ -37,6 +37,7 @@ from lcrnet_d2.outputs.pose_export import FILE_KINDS
 from lcrnet_d2.outputs.pose_file import PosedImage
 from lcrnet_d2.placement import DEFAULT_FOV, Camera, OrthographicCamera, PinholeCamera
 from lcrnet_d2.predictor import PosePredictor, find_config
+from lcrnet_d2.projects import add_import_argument, import_projects
 from lcrnet_d2.sharding import Shard
 from lcrnet_d2.structures import COCO17, H36M17, MPII16
 from lcrnet_d2.video.frames import VideoReader
@@ -123,6 +124,7 @@ def check_writable(folder: Path) -> None:
 
 
 def config_for(args: argparse.Namespace) -> CfgNode:
+    import_projects(args.imports)
     cfg = find_config(args.config_file)
     try:
         cfg.merge_from_list(args.opts)
@@ -184,6 +186,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     video.add_argument("--smooth", action="store_true", help="also smooth their 2D and 3D poses (One-Euro filter)")
     video.add_argument("--max-frames", type=_count, metavar="N", help="stop after so many")
     parser.add_argument("--shard", type=Shard.parse, help="INDEX/COUNT: predict a part of the images")
+    add_import_argument(parser)
     parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], help="config KEY VALUE pairs")
     args = parser.parse_args(argv)
     if args.focal_length and len(args.focal_length) > 2:

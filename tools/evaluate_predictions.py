@@ -11,7 +11,8 @@ examples:
 
 Predictions are what evaluators save (pose_predictions.json: NMS and PPI) or the demo's poses.json (PPI).
 Writes report.md and metrics.json into --output and prints the report. --figures adds figure_5.png (3D protocols;
-needs NMS and PPI) or figure_6.png (mpii_single; with --anchors against rarity too).
+needs NMS and PPI) or figure_6.png (mpii_single; with --anchors against rarity too); they are drawn by
+projects/reproduction, which a checkout has.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from lcrnet_d2.evaluation.people import MIN_JOINTS_SEEN
 from lcrnet_d2.evaluation.protocols import PROTOCOL_NAMES, build_judge
 from lcrnet_d2.evaluation.report import Report, in_order_of
 from lcrnet_d2.evaluation.saved_predictions import read_saved_predictions
-from lcrnet_d2.reproduction.own_figures import draw_own_figure, has_figure
+from lcrnet_d2.projects import add_import_argument, import_project, import_projects
 from lcrnet_d2.structures import SKELETONS, AnchorPoses, Skeleton
 from lcrnet_d2.structures.whole_files import write_json, write_text
 from lcrnet_d2.training.protocol_choice import MUPOTS, place_in_camera
@@ -49,18 +50,19 @@ def main(argv: list[str] | None = None) -> None:
             args.output.mkdir(parents=True, exist_ok=True)
             write_text(args.output / "report.md", report.markdown)
             write_json(args.output / "metrics.json", _without_nan(report.metrics), indent=1)
-        if args.figures:  # last: what it lacks the report may have
-            draw_figure()
+        draw_figure()  # last: what it lacks the report may have
     except (ValueError, OSError) as error:
         raise SystemExit(str(error)) from error
 
 
 def evaluate(args: argparse.Namespace) -> tuple[Report, Callable[[], Any]]:
-    """The protocol's report, and what draws its figure into --output."""
+    """The protocol's report, and what draws its figure into --output where --figures asks for it."""
+    import_projects(args.imports)
     skeleton = SKELETONS[args.skeleton]
     if args.figures and args.output is None:
         raise ValueError("--figures needs --output, the folder to draw into")
-    if args.figures and not has_figure(args.protocol):
+    own_figures = import_project("reproduction.own_figures") if args.figures else None
+    if own_figures is not None and not own_figures.has_figure(args.protocol):
         raise ValueError(
             f"no figure goes with the protocol {args.protocol}; Figure 5 is of 3D, Figure 6 of mpii_single"
         )
@@ -72,7 +74,10 @@ def evaluate(args: argparse.Namespace) -> tuple[Report, Callable[[], Any]]:
     anchors = None if args.anchors is None else AnchorPoses.load(args.anchors)
     options = {"anchors": anchors, "score_threshold": args.score_threshold, "min_joints_seen": args.min_joints_seen}
     report = build_judge(args.protocol, skeleton, place=place_in_camera, **options)(records, predictions)
-    return report, partial(draw_own_figure, args.protocol, records, predictions, skeleton, args.output, **options)
+    if own_figures is None:
+        return report, lambda: None
+    draw = own_figures.draw_own_figure
+    return report, partial(draw, args.protocol, records, predictions, skeleton, args.output, **options)
 
 
 def evaluate_mupots(args: argparse.Namespace, skeleton: Skeleton) -> Report:
@@ -125,6 +130,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--anchors", type=Path, help="the model's anchor poses, for PCKh against rarity")
     parser.add_argument("--figures", action="store_true", help="draw figure_5.png (3D) or figure_6.png (mpii_single)")
     parser.add_argument("--output", type=Path, help="folder for report.md, metrics.json and figures")
+    add_import_argument(parser)
     return parser.parse_args(argv)
 
 

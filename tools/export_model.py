@@ -26,6 +26,7 @@ from lcrnet_d2.checkpoint import LCRNetCheckpointer
 from lcrnet_d2.data import read_image
 from lcrnet_d2.export import OUTPUTS, Differences, ProposalNetwork, export_onnx, largest_differences, run_onnx
 from lcrnet_d2.predictor import find_config
+from lcrnet_d2.projects import add_import_argument, import_projects
 
 #: Half a thousandth of a score, 1/1000 of the image's longer side, 1 mm.
 TOLERANCES = Differences(5e-4, 1e-3, 1e-3)
@@ -35,6 +36,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_arguments(argv)
     check_installed()
     try:
+        import_projects(args.imports)
         cfg = find_config(args.config_file)
         cfg.merge_from_list([*args.opts, "MODEL.DEVICE", "cpu"])
         images = [resized(read_image(file, cfg.INPUT.FORMAT), cfg) for file in args.check]
@@ -103,6 +105,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--config-file", required=True, help="YAML, its name below configs/, or a model of the zoo")
     parser.add_argument("--output", type=Path, required=True, help=".onnx to write")
     parser.add_argument("--check", nargs="+", default=[], help="photos for the parity check (default: random pictures)")
+    add_import_argument(parser)
     parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], help="config KEY VALUE pairs")
     return parser.parse_args(argv)
 

@@ -16,8 +16,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import build_anchor_poses
-import demo
 import matplotlib
 import torch
 from detectron2.config import CfgNode
@@ -27,6 +25,8 @@ from detectron2.utils.env import seed_all_rng
 from detectron2.utils.logger import setup_logger
 from tabulate import tabulate
 
+import build_anchor_poses
+import demo
 from lcrnet_d2.checkpoint import LCRNetCheckpointer
 from lcrnet_d2.config import load_config
 from lcrnet_d2.detection import DetectionOptions, detect_in_images

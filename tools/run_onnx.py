@@ -103,12 +103,12 @@ def integrate(
     t_3d: float,
     all_modes: bool,
     clip_boxes: bool,
-    last_pixel_boxes: bool,
     min_seed_score: float,
     min_mode_score: float,
     lower_body_weight: float,
     lower_body_joints: list[int],
     score_threshold: float,
+    last_pixel_boxes: bool = False,
 ) -> list[tuple[float, np.ndarray, np.ndarray, int]]:
     """Pose proposals integration (Sec. 3.5, Eq. 6 and 7): score, 2D, 3D and seed of each person, best first.
 
@@ -116,6 +116,7 @@ def integrate(
         proposals: scores (P,), poses_2d (P, J, 2) px, poses_3d (P, J, 3) m.
         upper_body: (P,) bool, of upper-body classes.
         image_size: width and height, px.
+        last_pixel_boxes: 2D joints are pixel indices; boxes reach to the far edge of the last (released models).
     """
     scores, poses_2d, poses_3d = (proposals[name] for name in ("scores", "poses_2d", "poses_3d"))
     boxes = np.concatenate([poses_2d.min(1), poses_2d.max(1) + last_pixel_boxes], 1)

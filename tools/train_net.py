@@ -25,6 +25,7 @@ from lcrnet_d2.config import load_config
 from lcrnet_d2.data.datasets.builtin import register_pose_files
 from lcrnet_d2.engine import LCRNetTrainer, evaluate_model, score_thresholds
 from lcrnet_d2.launch import launch_processes
+from lcrnet_d2.projects import add_import_argument, import_projects
 
 
 def main(args: argparse.Namespace) -> Any:
@@ -42,6 +43,7 @@ def main(args: argparse.Namespace) -> Any:
 
 
 def setup(args: argparse.Namespace) -> CfgNode:
+    import_projects(args.imports)  # in each process
     cfg = load_config(args.config_file, args.opts)
     register_pose_files(cfg)
     default_setup(cfg, args)
@@ -50,10 +52,13 @@ def setup(args: argparse.Namespace) -> CfgNode:
 
 def launch_main(args: argparse.Namespace) -> None:
     """In one process or several: --num-gpus counts GPUs, or with MODEL.DEVICE cpu processes; or under torchrun."""
+    import_projects(args.imports)
     device = load_config(args.config_file, args.opts).MODEL.DEVICE
     machines = (args.num_machines, args.machine_rank, args.dist_url)
     launch_processes(main, (args,), device, args.num_gpus, *machines)
 
 
 if __name__ == "__main__":
-    launch_main(default_argument_parser(epilog=__doc__).parse_args())
+    parser = default_argument_parser(epilog=__doc__)
+    add_import_argument(parser)
+    launch_main(parser.parse_args())

@@ -32,6 +32,7 @@ from lcrnet_d2.config import load_config
 from lcrnet_d2.data import build_training_mapper, load_anchor_poses
 from lcrnet_d2.data.datasets.builtin import register_pose_files
 from lcrnet_d2.data.datasets.pose_json import load_pose_json
+from lcrnet_d2.projects import add_import_argument, import_projects
 from lcrnet_d2.structures import PERSON, SKELETONS, AnchorPoses, bone_colour
 from lcrnet_d2.visualization import draw_scene_3d, write_picture
 
@@ -42,6 +43,7 @@ _HEIGHT = 480  # px of the pictures, at least
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_arguments(argv)
+    import_projects(args.imports)
     cfg = load_config(args.config_file, args.opts)
     register_pose_files(cfg)
     records = _records(args, cfg)
@@ -149,6 +151,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--num-images", type=int, default=24, help="drawn at random (24)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs of the config")
+    add_import_argument(parser)
     return parser.parse_args(argv)
 
 

@@ -4,7 +4,6 @@ from .efficientnet_lite import EfficientNetLite
 from .lcr_outputs import LCROutputLayers, PoseProposals, select_pose_proposals
 from .pose_regression import PoseTransform
 from .ppi import PosesInImage, integrate_pose_proposals, suppress_pose_proposals
-from .released_networks import Res5BoxHead
 from .roi_heads import LCRNetROIHeads
 from .rpn import LCRNetRPN
 from .test_time_augmentation import LCRNetWithTTA, with_test_time_augmentation
@@ -20,7 +19,6 @@ __all__ = [
     "PoseProposals",
     "PoseTransform",
     "PosesInImage",
-    "Res5BoxHead",
     "VGGBoxHead",
     "integrate_pose_proposals",
     "select_pose_proposals",

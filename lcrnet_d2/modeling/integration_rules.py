@@ -27,7 +27,6 @@ class Rules:
     min_seed_score: float = 0.05
     min_mode_score: float = 0.002
     lower_body_weight: float = 0.1
-    last_pixel_boxes: bool = False
 
     @classmethod
     def of_config(cls, cfg: CfgNode) -> Rules:
@@ -41,7 +40,6 @@ class Rules:
             min_seed_score=node.MIN_SEED_SCORE,
             min_mode_score=node.MIN_MODE_SCORE,
             lower_body_weight=node.LOWER_BODY_WEIGHT,
-            last_pixel_boxes=cfg.MODEL.LCRNET.LAST_PIXEL_BOXES,
         )
 
     def keywords(self) -> dict[str, Any]:

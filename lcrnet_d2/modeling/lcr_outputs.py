@@ -102,7 +102,7 @@ class LCROutputLayers(nn.Module):
             "num_anchor_poses": lcrnet.NUM_ANCHOR_POSES,
             "num_joints": len(SKELETONS[lcrnet.SKELETON]),
             "upper_body": lcrnet.UPPER_BODY,
-            "pose_transform": PoseTransform(lcrnet.POSE_REG_SCALE, lcrnet.LAST_PIXEL_BOXES),
+            "pose_transform": PoseTransform(lcrnet.POSE_REG_SCALE),
             "smooth_l1_beta": lcrnet.POSE_REG_BETA,
             "weight_3d": lcrnet.POSE_REG_WEIGHT_3D,
             "batch_size_per_image": cfg.MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE,
@@ -222,7 +222,7 @@ class LCROutputLayers(nn.Module):
         """(n, J, 5) regression of features (n, d), each for its class (n,): one product for each class that occurs.
 
         Forward and backward take a fifth of the time of all classes' products, of which each row uses one
-        (256 rows, 160 classes, d = 512; docs/benchmarks.md).
+        (256 rows, 160 classes, d = 512; docs/notes/benchmarks.md).
         """
         order = torch.argsort(classes, stable=True)
         counts = torch.bincount(classes, minlength=self.num_classes).tolist()

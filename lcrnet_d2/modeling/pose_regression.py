@@ -25,12 +25,9 @@ class PoseTransform:
 
     Attributes:
         scale: multiplies every delta; 1 in the paper, 5 in the released models.
-        last_pixel_boxes: box units end at the centre of a box's last pixel, one px before x2 and y2, as in the
-            released models.
     """
 
     scale: float = 1.0
-    last_pixel_boxes: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.scale < math.inf:
@@ -46,7 +43,7 @@ class PoseTransform:
             anchors_2d: (R, J, 2) box units; anchors_3d: (R, J, 3) m: the anchor pose of each box.
             poses_2d: (R, J, 2) px; poses_3d: (R, J, 3) m.
         """
-        deltas_2d = to_box_units(poses_2d, self._unit_boxes(boxes)) - anchors_2d
+        deltas_2d = to_box_units(poses_2d, boxes) - anchors_2d
         return self.scale * torch.cat([deltas_2d, poses_3d - anchors_3d], -1)
 
     def apply_deltas(
@@ -54,10 +51,6 @@ class PoseTransform:
     ) -> tuple[Tensor, Tensor]:
         """(R, J, 2) px and (R, J, 3) m: the anchor poses moved by `deltas` (R, J, 5)."""
         deltas = deltas / self.scale
-        boxes = self._unit_boxes(boxes)
         size = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1e-6)
         poses_2d = boxes[:, None, :2] + (anchors_2d + deltas[..., :2]) * size[:, None]
         return poses_2d, anchors_3d + deltas[..., 2:]
-
-    def _unit_boxes(self, boxes: Tensor) -> Tensor:
-        return boxes - boxes.new_tensor([0, 0, 1, 1]) if self.last_pixel_boxes else boxes

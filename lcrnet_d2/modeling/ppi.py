@@ -79,7 +79,6 @@ def integrate_pose_proposals(
     min_seed_score: float = 0.05,
     min_mode_score: float = 0.002,
     lower_body_weight: float = 0.1,
-    last_pixel_boxes: bool = False,
 ) -> PosesInImage:
     """Pose proposals integration of one image, Eq. 6 and 7.
 
@@ -101,7 +100,6 @@ def integrate_pose_proposals(
         min_seed_score: a group's second and later modes need a seed of at least this score.
         min_mode_score: a person needs S above this.
         lower_body_weight: weight in Eq. 7 of an upper-body class's proposal for `lower_body_joints`.
-        last_pixel_boxes: 2D joints are pixel indices, and boxes reach to the far edge of the last, x2 + 1, y2 + 1.
 
     Returns:
         The people; the same on CPU and GPU within rounding.
@@ -116,7 +114,6 @@ def integrate_pose_proposals(
         min_seed_score=min_seed_score,
         min_mode_score=min_mode_score,
         lower_body_weight=lower_body_weight,
-        last_pixel_boxes=last_pixel_boxes,
     )
     return people
 
@@ -131,14 +128,13 @@ def integrate_batch(
     min_seed_score: float,
     min_mode_score: float,
     lower_body_weight: float,
-    last_pixel_boxes: bool,
 ) -> list[PosesInImage]:
     """`integrate_pose_proposals` of several images: grouped one by one, then as if they were one image.
 
     Args:
         images: at least one; all with upper-body classes or none. The rest as in `integrate_pose_proposals`.
     """
-    groupings = [group_by_overlap(i.scores, i.poses_2d, i.image_size, iou_threshold, last_pixel_boxes) for i in images]
+    groupings = [group_by_overlap(i.scores, i.poses_2d, i.image_size, iou_threshold) for i in images]
     starts = _starts([len(i.scores) for i in images])
     group_starts = _starts([len(seeds) for _, seeds in groupings])
     group_of = torch.cat([group_of + n for (group_of, _), n in zip(groupings, group_starts, strict=False)])
@@ -195,10 +191,9 @@ def suppress_pose_proposals(
     image_size: tuple[int, int] | None,
     *,
     iou_threshold: float = 0.2,
-    last_pixel_boxes: bool = False,
 ) -> PosesInImage:
     """Non-maximum suppression: the best-scored proposal of each group of `integrate_pose_proposals`."""
-    _, seeds = group_by_overlap(scores, poses_2d, image_size, iou_threshold, last_pixel_boxes)
+    _, seeds = group_by_overlap(scores, poses_2d, image_size, iou_threshold)
     groups = torch.arange(len(seeds), device=scores.device)
     return PosesInImage(scores[seeds], poses_2d[seeds], poses_3d[seeds], seeds, groups, torch.stack([groups, seeds]))
 

@@ -19,14 +19,13 @@ def group_by_overlap(
     poses_2d: Tensor,
     image_size: tuple[int, int] | None,
     iou_threshold: float,
-    last_pixel_boxes: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Greedy grouping: the best remaining proposal takes all remaining ones that overlap it.
 
     Returns:
         (P,) group of each proposal and (G,) seed of each group, groups in order of their seed's score.
     """
-    boxes = _boxes_around(poses_2d, image_size, last_pixel_boxes)
+    boxes = _boxes_around(poses_2d, image_size)
     # Greedy suppression by IoU keeps exactly the seeds: its result does not depend on who joins whom.
     # It compares in double precision, so the threshold is rounded first: an IoU of exactly float32(0.2) must not
     # be above it there and not above it below.
@@ -70,15 +69,13 @@ def _join(group_of: Tensor, boxes: Tensor, seeds: Tensor, first_group: int, iou_
     return group_of
 
 
-def _boxes_around(poses_2d: Tensor, image_size: tuple[int, int] | None, last_pixel_boxes: bool) -> Tensor:
+def _boxes_around(poses_2d: Tensor, image_size: tuple[int, int] | None) -> Tensor:
     """(4, P) x1, y1, x2, y2 around the joints of (P, J, 2), clipped to the image.
 
     Coordinates come first: the minimum of neighbours in memory, and all that follows, takes half the time.
     """
     by_joint = poses_2d.flatten(1).T.contiguous().view(*poses_2d.shape[1:], -1)  # (J, 2, P)
     boxes = torch.cat([by_joint.amin(0), by_joint.amax(0)])
-    if last_pixel_boxes:
-        boxes[2:] += 1
     if image_size is None:
         return boxes
     height, width = image_size

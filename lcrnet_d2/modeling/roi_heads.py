@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # Detectron2's @configurable hides the signatures of what it wraps.
 # pyright: reportCallIssue=false
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -19,7 +19,6 @@ from ..structures import PERSON, SKELETONS, Skeleton, centre_poses, joint_box, l
 from .integration_rules import Rules
 from .lcr_outputs import LCROutputLayers, PoseProposals
 from .ppi import PosesInImage, ScoredPoses, integrate_batch, suppress_pose_proposals
-from .released_networks import LastPixelPooler
 
 __all__ = ["LCRNetROIHeads"]
 
@@ -34,6 +33,11 @@ class LCRNetROIHeads(ROIHeads):
     Training returns the losses `loss_pose_cls` and `loss_pose_reg`, whatever is in the batch.
     Inference returns per image the Instances of `people_to_instances`.
     """
+
+    #: What an exported model says of its integration beside the config's rules, for tools/run_onnx.py.
+    onnx_rules: Mapping[str, Any] = {}
+    #: Whether a mirrored image has the mirrored boxes (TEST.AUG.FLIP).
+    can_mirror = True
 
     @configurable
     def __init__(
@@ -77,11 +81,10 @@ class LCRNetROIHeads(ROIHeads):
         channels = input_shape[in_features[0]].channels
         box_head = build_box_head(cfg, ShapeSpec(channels=channels, height=resolution, width=resolution))
         box_predictor = LCROutputLayers(cfg, box_head.output_shape)
-        pooler = LastPixelPooler if cfg.MODEL.LCRNET.LAST_PIXEL_BOXES else ROIPooler
         return super().from_config(cfg) | {
             "num_classes": box_predictor.num_classes,
             "in_features": in_features,
-            "box_pooler": pooler(
+            "box_pooler": ROIPooler(
                 output_size=resolution,
                 scales=tuple(1.0 / (input_shape[f].stride or 1) for f in in_features),
                 sampling_ratio=box_head_cfg.POOLER_SAMPLING_RATIO,
@@ -208,7 +211,6 @@ def _integration_from_config(cfg: CfgNode) -> Integration:
                 image.poses_3d,
                 image.image_size if rules.clip_boxes else None,
                 iou_threshold=rules.iou_threshold,
-                last_pixel_boxes=rules.last_pixel_boxes,
             )
             for image in images
         ]

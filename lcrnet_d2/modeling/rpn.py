@@ -14,7 +14,7 @@ __all__ = ["LCRNetRPN"]
 
 @PROPOSAL_GENERATOR_REGISTRY.register()
 class LCRNetRPN(RPN):
-    """Detectron2's RPN for ground truth with `gt_kinds` (structures/rows.py).
+    """Detectron2's RPN for ground truth with `gt_kinds` (structures/ignore_regions.py).
 
     People are matched as usual, also those without a 3D pose. RPN anchors that match nobody and
     lie in an ignored region get the label -1.

@@ -72,8 +72,9 @@ class LCRNetWithTTA(nn.Module):
         if not cfg.TEST.AUG.MIN_SIZES:
             raise ValueError("TEST.AUG.ENABLED True with no TEST.AUG.MIN_SIZES: name one, e.g. (192, 320)")
         aug = cfg.TEST.AUG
-        if aug.FLIP and cfg.MODEL.LCRNET.LAST_PIXEL_BOXES:
-            raise ValueError("TEST.AUG.FLIP does not go with MODEL.LCRNET.LAST_PIXEL_BOXES: set TEST.AUG.FLIP False")
+        if aug.FLIP and not model.roi_heads.can_mirror:
+            heads = type(model.roi_heads).__name__
+            raise ValueError(f"TEST.AUG.FLIP does not go with MODEL.ROI_HEADS.NAME {heads}: set TEST.AUG.FLIP False")
         if max(aug.MIN_SIZES) > cfg.INPUT.MIN_SIZE_TEST:
             logger.warning(
                 "TEST.AUG.MIN_SIZES up to %d enlarge pictures that come at INPUT.MIN_SIZE_TEST %d: they cost time and "

@@ -9,7 +9,6 @@ from pathlib import Path
 from ..detected_people import DetectedPeople
 from ..placement import Camera, PinholeCamera
 from ..structures import Skeleton
-from .pose_bvh import motions_by_identity, write_bvh
 from .pose_csv import write_csv
 from .pose_file import PosedImage, write_poses, write_poses_npz
 from .skeleton_conversion import convert_people
@@ -54,6 +53,8 @@ def write_pose_files(
     if "csv" in kinds:
         write_csv(folder / "poses.csv", converted)
     if "bvh" in kinds and fps:
+        from .pose_bvh import motions_by_identity, write_bvh  # loads motion capture, which nothing else here needs
+
         for identity, motion in motions_by_identity(images).items():
             if len(motion.frames):
                 write_bvh(folder / f"person_{identity:03d}.bvh", motion.poses_3d, fps)

@@ -2,6 +2,7 @@
 
 from .anchor_poses import AnchorPoses
 from .display import PERSON_COLOURS, SIDE_COLOURS, bone_colour, person_colour, pose_metadata
+from .ignore_regions import CROWD, PERSON, UNANNOTATED, lies_in_ignored_region
 from .pixels import PIXEL_CENTRE
 from .pose_geometry import (
     body_centre,
@@ -12,7 +13,6 @@ from .pose_geometry import (
     pose_distance,
     to_box_units,
 )
-from .rows import CROWD, PERSON, UNANNOTATED, lies_in_ignored_region
 from .skeleton import BODY13, COCO17, H36M17, LSP14, MPII16, MUPOTS17, SKELETONS, Skeleton
 
 __all__ = [

@@ -89,7 +89,7 @@ class PoseSmoother:
                 At 30 frames a second and 3 cm of noise the defaults leave 53 % of the error of joints that are
                 still and 83 % where they swing by 0.3 m once in 2 s. Faster ones come out worse than they went in:
                 from 1 swing a second (1.9 m/s) on the lag of a frame costs more than the noise
-                (tools/benchmark_smoothing.py).
+                (dev/benchmark_smoothing.py).
             patience: seconds after which somebody who comes back is filtered anew.
         """
         self.min_cutoff = min_cutoff

@@ -1,7 +1,7 @@
 """Who is who across the frames of a video: one-to-one assignment of 2D poses.
 
 Own tracker: norfair 2.3, the one library that tracks keypoints, needs NumPy below 2, and motpy is of 2021. Trackers of
-boxes mix up people who walk past each other: in 20 made-up clips of four such walkers (tools/benchmark_tracking.py)
+boxes mix up people who walk past each other: in 20 made-up clips of four such walkers (dev/benchmark_tracking.py)
 this tracker swaps 38 identities, of trackers 2.6.1 (eight packages) ByteTrack 435 and OC-SORT 162.
 
 Shapes: T tracks, N people, J joints.

@@ -7,13 +7,13 @@ import pytest
 import torch
 from detectron2.structures import BoxMode
 from PIL import Image
-from tests_support import person, random_poses, seen_at, standing_pose, write_tiny_set
 
 from lcrnet_d2 import LCRNetDatasetMapper
 from lcrnet_d2.config import load_config
 from lcrnet_d2.data import ImageFileError, PoseTargets, build_training_mapper
 from lcrnet_d2.data.datasets.pose_json import load_pose_json
 from lcrnet_d2.structures import BODY13, CROWD, PERSON, UNANNOTATED, AnchorPoses, margin_box
+from tests_support import person, random_poses, seen_at, standing_pose, write_tiny_set
 
 SIZE = (120, 160)  # H, W
 

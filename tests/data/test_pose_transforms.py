@@ -8,11 +8,11 @@ import torch
 from detectron2.data import transforms as T
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests_support import random_poses, seen_at
 
 from lcrnet_d2.data.pose_transforms import transform_poses, transformation_3d
 from lcrnet_d2.placement import PinholeCamera
 from lcrnet_d2.structures import BODY13
+from tests_support import random_poses, seen_at
 
 WIDTH, HEIGHT = 200, 100
 

@@ -3,13 +3,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from people_support import standing_people
 
 from lcrnet_d2.evaluation import load_predictions, save_predictions
 from lcrnet_d2.evaluation.people import predictions_from_instances
 from lcrnet_d2.evaluation.saved_predictions import read_saved_predictions
 from lcrnet_d2.outputs.pose_file import PosedImage, write_poses
 from lcrnet_d2.structures import BODY13, COCO17
+from people_support import standing_people
 
 
 def pose_file(path, drawn, names, error=None):

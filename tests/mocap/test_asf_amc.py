@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mocap_support import amc, asf, joint, needs_real_data, real_file
 
 from lcrnet_d2.mocap import BrokenTakeError, Take
 from lcrnet_d2.mocap.asf import parse_asf
 from lcrnet_d2.mocap.asf_amc import parse_amc
 from lcrnet_d2.mocap.takes import read_take
 from lcrnet_d2.structures import BODY13
+from mocap_support import amc, asf, joint, needs_real_data, real_file
 
 
 def read(motion: bytes, skeleton: bytes | None = None) -> Take:

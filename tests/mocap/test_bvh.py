@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mocap_support import joint, needs_real_data, real_file
 
 from lcrnet_d2.mocap import BrokenTakeError
 from lcrnet_d2.mocap.bvh import parse_bvh, parse_bvh_nodes
 from lcrnet_d2.mocap.takes import read_take
 from lcrnet_d2.structures import BODY13, centre_poses
+from mocap_support import joint, needs_real_data, real_file
 
 # joint: (parent, offset in cm). y is up, the person faces +z, left is +x.
 BONES: dict[str, tuple[str, tuple[float, float, float]]] = {

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mocap_support import needs_real_data, real_file
 
 from lcrnet_d2.mocap import BrokenTakeError
 from lcrnet_d2.mocap.c3d import MARKERS, _check_size, joints_from_markers, parse_c3d
 from lcrnet_d2.mocap.takes import read_take
 from lcrnet_d2.structures import BODY13
+from mocap_support import needs_real_data, real_file
 
 # A standing person in metres, z up, facing +x, left is +y; (x, |y|, z) of the left markers.
 _SIDES = {

@@ -3,12 +3,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests_support import random_poses
 
 from lcrnet_d2.mocap import PoseBase, Take, distinct_poses
 from lcrnet_d2.mocap.virtual_views import view_rotations
 from lcrnet_d2.structures import BODY13, body_centre, pose_distance
 from lcrnet_d2.structures.pose_geometry import without_heading
+from tests_support import random_poses
 
 
 def turned(poses: torch.Tensor, degrees: float) -> torch.Tensor:

@@ -4,12 +4,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import lsq_linear
-from tests_support import random_poses
 
 from lcrnet_d2.mocap import PseudoPoseSearch, ViewBase, is_searchable, random_views
 from lcrnet_d2.mocap import pseudo_pose as module
 from lcrnet_d2.mocap.view_blocks import ExtentBuffers, runs
 from lcrnet_d2.structures import BODY13, COCO17, body_centre
+from tests_support import random_poses
 
 J = len(BODY13)
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]

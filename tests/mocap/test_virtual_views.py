@@ -4,11 +4,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests_support import random_poses, standing_pose
 
 from lcrnet_d2.mocap import ViewBase, ViewRanges, random_views
 from lcrnet_d2.mocap.virtual_views import view_rotations
 from lcrnet_d2.structures import BODY13, body_centre, pose_distance
+from tests_support import random_poses, standing_pose
 
 
 def view(azimuth: float, elevation: float, roll: float) -> torch.Tensor:

@@ -70,24 +70,17 @@ def test_scale_must_be_positive() -> None:
         PoseTransform(0.0)
 
 
-@given(seed=st.integers(0, 1000), last_pixel=st.booleans(), flat=st.booleans())
-def test_any_box_decodes_what_it_encoded(seed: int, last_pixel: bool, flat: bool) -> None:
-    """Boxes of a width and height of one pixel have none up to the centre of their last pixel."""
+@given(seed=st.integers(0, 1000), flat=st.booleans())
+def test_any_box_decodes_what_it_encoded(seed: int, flat: bool) -> None:
     e = example(seed, torch.float64)
     if flat:
-        e["boxes"][:, 2:] = e["boxes"][:, :2] + 1.0 * last_pixel
-    transform = PoseTransform(5.0, last_pixel_boxes=last_pixel)
+        e["boxes"][:, 2:] = e["boxes"][:, :2]
+    transform = PoseTransform(5.0)
     deltas = transform.get_deltas(**e)
     poses_2d, poses_3d = transform.apply_deltas(e["boxes"], e["anchors_2d"], e["anchors_3d"], deltas)
     torch.testing.assert_close(poses_2d, e["poses_2d"], atol=1e-6, rtol=0)
     torch.testing.assert_close(poses_3d, e["poses_3d"], atol=1e-9, rtol=0)
     assert deltas.dtype == poses_2d.dtype == poses_3d.dtype == torch.float64
-
-
-def test_the_last_pixels_boxes_are_one_pixel_smaller() -> None:
-    e = example(0, torch.float64)
-    smaller = e | {"boxes": e["boxes"] - torch.tensor([0.0, 0.0, 1.0, 1.0])}
-    assert torch.equal(PoseTransform(1.0, True).get_deltas(**e), PoseTransform(1.0).get_deltas(**smaller))
 
 
 @pytest.mark.parametrize("name", ["boxes", "anchors_2d", "anchors_3d", "poses_2d", "poses_3d"])

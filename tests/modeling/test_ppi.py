@@ -240,17 +240,6 @@ def test_legs_that_nobody_vouches_for_are_the_plain_mean() -> None:
     assert out.poses_2d[0, 1, 0].item() == pytest.approx(100 + 5)
 
 
-@pytest.mark.parametrize("integrate", [integrate_pose_proposals, suppress_pose_proposals])
-def test_pixel_indices_reach_to_the_far_edge_of_the_last_pixel(integrate: Any) -> None:
-    """Joints 3 px apart, 2 px further right: IoU 1 / 5 as points, not above 0.2; 2 / 6 with the last pixel."""
-    poses_2d = torch.tensor([[[0.0, 0.0], [3.0, 3.0]], [[2.0, 0.0], [5.0, 3.0]]])
-    arguments = (torch.tensor([0.6, 0.5]), poses_2d, torch.zeros(2, 2, 3), None)
-    assert len(integrate(*arguments).scores) == 2
-    assert len(integrate(*arguments, last_pixel_boxes=True).scores) == 1
-    poses_2d[1, :, 0] += 1  # 4 px squares that share a column: IoU 4 / 28
-    assert len(integrate(*arguments, last_pixel_boxes=True).scores) == 2
-
-
 @pytest.mark.parametrize("turn", [False, True])
 def test_a_neighbour_does_not_overlap_however_flat_it_is(turn: bool) -> None:
     """100 x 2 px, half a pixel apart, along or across: the third belongs to the second."""

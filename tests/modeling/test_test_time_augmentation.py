@@ -111,9 +111,14 @@ def test_switched_off_it_is_the_model_itself(model: nn.Module) -> None:
     [
         (["MODEL.LCRNET.INTEGRATION.METHOD", "nms"], "METHOD ppi"),
         (["TEST.AUG.MIN_SIZES", ()], "name one"),
-        (["MODEL.LCRNET.LAST_PIXEL_BOXES", True], "FLIP False"),
     ],
 )
 def test_what_makes_no_sense_is_refused(model: nn.Module, opts: list[Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         with_test_time_augmentation(load_config("Base-LCRNet-Lite0-FPN.yaml", [*OPTS, *opts]), model)
+
+
+def test_heads_that_cannot_mirror_are_refused(model: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model.roi_heads, "can_mirror", False, raising=False)
+    with pytest.raises(ValueError, match="NAME LCRNetROIHeads: set TEST.AUG.FLIP False"):
+        with_test_time_augmentation(load_config("Base-LCRNet-Lite0-FPN.yaml", OPTS), model)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from people_support import standing_people
 
 from lcrnet_d2.outputs.html_viewer import write_html
 from lcrnet_d2.outputs.skeleton_conversion import convert_people
 from lcrnet_d2.placement import OrthographicCamera, PinholeCamera
 from lcrnet_d2.structures import BODY13, Skeleton
 from lcrnet_d2.visualization import scene_of
+from people_support import standing_people
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

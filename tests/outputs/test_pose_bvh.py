@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests_support import random_poses, standing_pose
 
 from lcrnet_d2.mocap.bvh import parse_bvh, parse_bvh_nodes, read_bvh
 from lcrnet_d2.outputs.pose_bvh import write_bvh
 from lcrnet_d2.structures import BODY13
+from tests_support import random_poses, standing_pose
 
 LIMBS = [
     (f"{side}_{a}", f"{side}_{b}")

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from people_support import standing_people
 
 from lcrnet_d2.detected_people import DetectedPeople
 from lcrnet_d2.outputs.pose_csv import COLUMNS, write_csv
@@ -25,6 +24,7 @@ from lcrnet_d2.outputs.pose_file import (
 from lcrnet_d2.outputs.skeleton_conversion import convert_people
 from lcrnet_d2.placement import OrthographicCamera, PinholeCamera
 from lcrnet_d2.structures import BODY13, COCO17, Skeleton
+from people_support import standing_people
 
 ARRAYS = (
     "scores",

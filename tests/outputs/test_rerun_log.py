@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from people_support import standing_people
 
 from lcrnet_d2.outputs.rerun_log import log_people
 from lcrnet_d2.outputs.skeleton_conversion import convert_people
+from people_support import standing_people
 
 rerun = pytest.importorskip("rerun")
 IMAGE = np.full((240, 320, 3), 90, np.uint8)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from people_support import standing_people
 
 from lcrnet_d2.detected_people import DetectedPeople
 from lcrnet_d2.outputs.skeleton_conversion import convert_people, interpolated_joints, keypoint_visibility
 from lcrnet_d2.structures import BODY13, COCO17, H36M17, MPII16, SKELETONS
+from people_support import standing_people
 
 FACE = ("left_eye", "right_eye", "left_ear", "right_ear")
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests_support import random_poses, seen_at
 
 from lcrnet_d2.structures import BODY13, AnchorPoses, pose_distance, to_box_units
 from lcrnet_d2.structures.anchor_clustering import cluster_poses, mirror_poses_2d, with_mirrored
+from tests_support import random_poses, seen_at
 
 
 def test_saving_and_loading_changes_nothing(anchors: AnchorPoses, tmp_path: Path) -> None:

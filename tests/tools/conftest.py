@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
-import demo
 import numpy as np
 import pytest
-from model_support import save_random_model
 
+import demo
 from lcrnet_d2.structures import AnchorPoses
+from model_support import save_random_model
 
 
 @pytest.fixture

@@ -3,13 +3,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import build_anchor_poses
 import numpy as np
 import pytest
-from tests_support import random_poses, standing_pose, write_tiny_set
 
+import build_anchor_poses
 from lcrnet_d2.mocap import PoseBase, Take
 from lcrnet_d2.structures import BODY13, AnchorPoses
+from tests_support import random_poses, standing_pose, write_tiny_set
 
 
 def test_from_pose_file_to_anchor_poses_and_a_picture(tmp_path: Path) -> None:

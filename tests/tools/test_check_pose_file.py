@@ -5,13 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import check_pose_file
 import cv2
 import numpy as np
 import pytest
-from tests_support import write_tiny_set
 
+import check_pose_file
 from lcrnet_d2.structures import BODY13
+from tests_support import write_tiny_set
 
 
 @pytest.fixture

@@ -9,17 +9,17 @@ import sys
 from pathlib import Path
 
 import cv2
-import demo
 import numpy as np
 import pytest
-from demo_support import run
-from model_support import CONFIG, OPTS
 from PIL import Image
 
+import demo
+from demo_support import run
 from lcrnet_d2.modeling.roi_heads import LCRNetROIHeads
 from lcrnet_d2.outputs.pose_file import read_poses, read_poses_npz
 from lcrnet_d2.placement import OrthographicCamera, PinholeCamera
 from lcrnet_d2.structures import BODY13, COCO17
+from model_support import CONFIG, OPTS
 
 pytestmark = pytest.mark.usefixtures("no_log_handlers")
 

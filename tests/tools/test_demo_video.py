@@ -7,9 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from demo_support import run
 
 import lcrnet_d2.detection
+from demo_support import run
 from lcrnet_d2.detected_people import DetectedPeople
 from lcrnet_d2.mocap.bvh import parse_bvh_nodes
 from lcrnet_d2.outputs.pose_file import read_poses

@@ -4,18 +4,18 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import evaluate_predictions
 import numpy as np
 import pytest
 from detectron2.structures import BoxMode
-from people_support import standing_people
 
+import evaluate_predictions
 from lcrnet_d2.data.datasets.pose_json import write_pose_json
 from lcrnet_d2.detected_people import DetectedPeople
 from lcrnet_d2.evaluation import ImagePredictions, PredictedPeople, save_predictions
 from lcrnet_d2.evaluation.mupots import to_mupots17
 from lcrnet_d2.outputs.pose_file import PosedImage, write_poses
 from lcrnet_d2.structures import BODY13
+from people_support import standing_people
 
 CAMERA = {"fx": 500.0, "fy": 500.0, "cx": 200.0, "cy": 150.0}
 DISTANCE = np.array([0.0, 0.0, 4.0])

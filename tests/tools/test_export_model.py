@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import export_model
 import pytest
 import torch
 from detectron2.modeling import build_model
 
+import export_model
 from lcrnet_d2.checkpoint.small_checkpoint import write_model
 from lcrnet_d2.config import load_config
 from lcrnet_d2.export import Differences

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests_support import random_poses, seen_at
-from training_support import tiny_config, train
 
 from lcrnet_d2.engine import LCRNetTrainer
 from lcrnet_d2.structures import H36M17
 from lcrnet_d2.structures.anchor_clustering import cluster_poses
+from tests_support import random_poses, seen_at
+from training_support import tiny_config, train
 
 
 def test_a_new_head_on_trained_weights(tmp_path: Path) -> None:

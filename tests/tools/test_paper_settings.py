@@ -5,23 +5,23 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import add_pseudo_3d
-import build_anchor_poses
 import cv2
-import human36m_support as studio
 import numpy as np
-import prepare_human36m
-import prepare_mpii
 import pytest
 from detectron2.config import CfgNode
-from tests_support import random_poses, seen_at
 
+import add_pseudo_3d
+import build_anchor_poses
+import human36m_support as studio
+import prepare_human36m
+import prepare_mpii
 from lcrnet_d2.config import load_config
 from lcrnet_d2.data.datasets.builtin import register_pose_file, register_pose_files
 from lcrnet_d2.data.datasets.pose_json import load_pose_json
 from lcrnet_d2.engine import LCRNetTrainer
 from lcrnet_d2.mocap import PoseBase, Take
 from lcrnet_d2.structures import BODY13, MPII16
+from tests_support import random_poses, seen_at
 
 
 def human36m(folder: Path) -> Path:

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-import quick_start
 
+import quick_start
 from lcrnet_d2.data.synthetic import SyntheticSet, register_synthetic_sets
 
 NETWORK = ["MODEL.FPN.OUT_CHANNELS", "8", "MODEL.ROI_BOX_HEAD.FC_DIM", "8", "MODEL.LCRNET.NUM_ANCHOR_POSES", "3"]

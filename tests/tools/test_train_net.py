@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests_support import random_poses, seen_at, write_tiny_set
 
 from lcrnet_d2.structures import BODY13
 from lcrnet_d2.structures.anchor_clustering import cluster_poses
+from tests_support import random_poses, seen_at, write_tiny_set
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
-import visualize_data
 from detectron2.structures import Boxes, Instances
-from tests_support import random_poses, seen_at, standing_pose, write_tiny_set
 
+import visualize_data
 from lcrnet_d2.structures import BODY13, CROWD, PERSON, AnchorPoses, margin_box
+from tests_support import random_poses, seen_at, standing_pose, write_tiny_set
 
 J = len(BODY13)
 

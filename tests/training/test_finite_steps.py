@@ -10,10 +10,10 @@ import pytest
 import torch
 from detectron2.data import DatasetCatalog
 from torch import nn
-from training_support import tiny_config
 
 from lcrnet_d2.engine import LCRNetTrainer
 from lcrnet_d2.training.finite_steps import LossCheck
+from training_support import tiny_config
 
 
 def poisoned_trainer(tmp_path: Path) -> tuple[LCRNetTrainer, str]:

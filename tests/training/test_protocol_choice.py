@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog
-from test_engine import tiny_config
 
 from lcrnet_d2.config import CONFIGS, load_config
 from lcrnet_d2.engine import LCRNetTrainer, evaluate_model
 from lcrnet_d2.structures import AnchorPoses
 from lcrnet_d2.training.protocol_choice import MUPOTS, protocol_evaluators, register_mupots
+from training_support import tiny_config
 
 
 def test_the_trainers_evaluation_runs_them(tmp_path: Path) -> None:

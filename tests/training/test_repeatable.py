@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from training_support import tiny_config, train
 
 from lcrnet_d2.engine import LCRNetTrainer
+from training_support import tiny_config, train
 
 
 def weights(trainer: LCRNetTrainer) -> list[torch.Tensor]:

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
-from training_support import tiny_config
 
 from lcrnet_d2.data.training_stream import TrainingOrder
 from lcrnet_d2.engine import LCRNetTrainer
 from lcrnet_d2.training.shared_statistics import MeasuredStatistics
 from lcrnet_d2.training.weight_average import WeightAverage
+from training_support import tiny_config
 
 
 class Pictures(list):

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from people_support import standing_people
 
 from lcrnet_d2.structures import BODY13
 from lcrnet_d2.video.smoothing import OneEuroFilter, PoseSmoother
+from people_support import standing_people
 
 FPS = 30
 

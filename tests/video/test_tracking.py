@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from people_support import standing_people
 
 from lcrnet_d2.detected_people import DetectedPeople
 from lcrnet_d2.video.tracking import PoseTracker, pose_distances_2d
+from people_support import standing_people
 
 
 def people_at(

@@ -8,10 +8,10 @@ import torch
 from detectron2.data import Metadata
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.visualizer import Visualizer
-from people_support import standing_people
 
 from lcrnet_d2.structures import BODY13, SIDE_COLOURS, bone_colour, person_colour, pose_metadata
 from lcrnet_d2.visualization import LARGE_SPREAD_M, draw_people_2d, is_inferred, person_numbers
+from people_support import standing_people
 
 GREY = np.full((240, 320, 3), 90, np.uint8)
 KNEE = BODY13.index("right_knee")  # of the standing person at (160, 120): (150, 185) px

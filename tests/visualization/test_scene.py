@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from people_support import standing_people
 
 from lcrnet_d2.placement import OrthographicCamera, PinholeCamera
 from lcrnet_d2.structures import BODY13, person_colour
@@ -20,6 +19,7 @@ from lcrnet_d2.visualization import (
     scene_of,
 )
 from lcrnet_d2.visualization.scene import _Projection
+from people_support import standing_people
 
 CAMERA = PinholeCamera(400.0, 400.0, 160.0, 120.0)  # 100 px per metre at 4 m
 

@@ -28,12 +28,13 @@ from typing import Any
 
 import numpy as np
 from detectron2.structures import BoxMode
+from PIL import Image
 
 from ...structures import PIXEL_CENTRE, Skeleton
 from ...structures.bounded_files import read_json
 from ...structures.whole_files import write_json
 
-__all__ = ["POSE_3D_SOURCES", "PoseFileError", "load_pose_json", "read_pose_info", "write_pose_json"]
+__all__ = ["POSE_3D_SOURCES", "PoseFileError", "image_size", "load_pose_json", "read_pose_info", "write_pose_json"]
 
 FORMAT = "lcrnet_d2 poses"
 VERSION = 1
@@ -52,6 +53,7 @@ _EXTRA_SHAPES: dict[str, tuple[int, ...]] = {
     **{"pose_3d_error": (), "root_position": (3,), "area": ()},
     **{"objpos": (2,), "scale": (), "head_box": (4,), "head_size": ()},
 }
+_EXIF_ORIENTATION = 0x0112
 
 
 class PoseFileError(ValueError):
@@ -262,6 +264,23 @@ def _to_json(person: dict[str, Any]) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     return np.asarray(value).tolist() if not isinstance(value, str) else value
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(width, height) px of an image file as it is shown (EXIF rotation applied), from its header alone.
+
+    Raises:
+        PoseFileError: no such file, or none that Pillow knows.
+    """
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            turned = image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
+    except FileNotFoundError as error:
+        raise PoseFileError(f"no image at {path}") from error
+    except Exception as error:  # Pillow's formats raise whatever they trip over: struct, zlib, type, key errors ...
+        raise PoseFileError(f"cannot read the image {path}: {error}") from error
+    return (height, width) if turned else (width, height)
 
 
 def summary(dataset_dicts: list[dict[str, Any]]) -> str:

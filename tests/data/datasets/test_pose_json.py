@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from pycocotools.coco import COCO
-from tests_support import write_tiny_set
 
 from lcrnet_d2.data.datasets.builtin import register_pose_file
 from lcrnet_d2.data.datasets.pose_json import PoseFileError, load_pose_json, read_pose_info, summary, write_pose_json
 from lcrnet_d2.structures import BODY13, COCO17
+from tests_support import write_tiny_set
 
 
 @pytest.fixture

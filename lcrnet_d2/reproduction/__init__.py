@@ -1,5 +1,0 @@
-"""The paper's tables and figures as experiments; `tools/reproduce.py` is the command."""
-
-from .targets import TARGETS, reproduce
-
-__all__ = ["TARGETS", "reproduce"]

@@ -1,0 +1,256 @@
+"""What the published LCR-Net and DOPE networks build otherwise than Detectron2; for weights converted from them.
+
+Importing registers: the backbone `build_padded_resnet_backbone`, the box heads `Res5BoxHead` and
+`Res5BoxHeadOfStride1`, `LastPixelRPN`, `LastPixelROIHeads` and two anchor generators.
+"""
+
+from __future__ import annotations
+
+# Detectron2's @configurable hides the signatures of what it wraps.
+# pyright: reportCallIssue=false
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.layers import ShapeSpec, shapes_to_tensor
+from detectron2.modeling import BACKBONE_REGISTRY, ROI_BOX_HEAD_REGISTRY, ROI_HEADS_REGISTRY
+from detectron2.modeling.anchor_generator import ANCHOR_GENERATOR_REGISTRY, BufferList, DefaultAnchorGenerator
+from detectron2.modeling.backbone.resnet import BottleneckBlock, ResNet, build_resnet_backbone
+from detectron2.modeling.poolers import ROIPooler
+from detectron2.modeling.proposal_generator import PROPOSAL_GENERATOR_REGISTRY
+from detectron2.modeling.proposal_generator.proposal_utils import find_top_rpn_proposals
+from detectron2.structures import Boxes, Instances
+from torch import Tensor, nn
+
+from lcrnet_d2.modeling import PosesInImage, PoseTransform
+from lcrnet_d2.modeling.ppi import ScoredPoses
+from lcrnet_d2.modeling.roi_heads import Integration, LCRNetROIHeads
+from lcrnet_d2.modeling.rpn import LCRNetRPN
+
+__all__ = [
+    "DetectronAnchorGenerator",
+    "LastPixelROIHeads",
+    "LastPixelRPN",
+    "LastPixelTransform",
+    "PaddedResNet",
+    "Res5BoxHead",
+    "Res5BoxHeadOfStride1",
+    "TorchvisionAnchorGenerator",
+    "build_padded_resnet_backbone",
+    "last_pixel_pooler",
+    "to_far_edges",
+]
+
+
+class PaddedResNet(ResNet):
+    """A ResNet whose images are padded to multiples of 32 px, as torchvision's detectors pad theirs without FPN."""
+
+    @property
+    def size_divisibility(self) -> int:
+        return 32
+
+
+@BACKBONE_REGISTRY.register()
+def build_padded_resnet_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> PaddedResNet:
+    """Detectron2's `build_resnet_backbone`, padded."""
+    plain = build_resnet_backbone(cfg, input_shape)
+    return PaddedResNet(plain.stem, plain.stages, out_features=plain._out_features)
+
+
+@ROI_BOX_HEAD_REGISTRY.register()
+class Res5BoxHead(nn.Module):
+    """The last stage of a ResNet, then the mean over the region: the box head of the C4 kind of Faster R-CNN."""
+
+    @configurable
+    def __init__(self, input_shape: ShapeSpec, *, width: int, stride: int, norm: str, stride_in_1x1: bool) -> None:
+        """
+        Args:
+            input_shape: channels of res4.
+            width: of the bottleneck; the output has four times as many channels.
+            stride: of the first block.
+            norm, stride_in_1x1: as in the backbone.
+        """
+        super().__init__()
+        blocks = ResNet.make_stage(
+            BottleneckBlock,
+            3,
+            stride_per_block=[stride, 1, 1],
+            in_channels=input_shape.channels,
+            bottleneck_channels=width,
+            out_channels=4 * width,
+            num_groups=1,
+            norm=norm,
+            stride_in_1x1=stride_in_1x1,
+        )
+        self.res5 = nn.Sequential(*blocks)
+        self._output_shape = ShapeSpec(channels=4 * width)
+
+    #: Of the first block, for regions of 14x14, and of 7x7 in DOPE.
+    STRIDE = 2
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec) -> dict[str, object]:
+        return {
+            "input_shape": input_shape,
+            "width": cfg.MODEL.RESNETS.WIDTH_PER_GROUP * 8,
+            "stride": cls.STRIDE,
+            "norm": cfg.MODEL.RESNETS.NORM,
+            "stride_in_1x1": cfg.MODEL.RESNETS.STRIDE_IN_1X1,
+        }
+
+    @property
+    def output_shape(self) -> ShapeSpec:
+        return self._output_shape
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pooled features (R, C, H, W) -> (R, 4 width)."""
+        return self.res5(x).mean((2, 3))
+
+
+@ROI_BOX_HEAD_REGISTRY.register()
+class Res5BoxHeadOfStride1(Res5BoxHead):
+    """The same without stride, for regions of 7x7 in LCR-Net."""
+
+    STRIDE = 1
+
+
+@ANCHOR_GENERATOR_REGISTRY.register()
+class DetectronAnchorGenerator(DefaultAnchorGenerator):
+    """RPN anchors as Detectron made them, for its released weights; OFFSET 0.5.
+
+    Ratio first, then size. Width and height of an anchor of the stride's size are rounded, then scaled: at stride 16,
+    ratio 0.5 is 23 x 12 instead of 22.6 x 11.3, so size 32 is 46 x 24.
+    """
+
+    def _calculate_anchors(self, sizes: list[list[float]], aspect_ratios: list[list[float]]) -> BufferList:
+        levels = []
+        for stride, level_sizes, ratios in zip(self.strides, sizes, aspect_ratios, strict=True):
+            widths = torch.tensor([stride * ratio**-0.5 for ratio in ratios], dtype=torch.float64).round()
+            heights = (widths * torch.tensor(ratios, dtype=torch.float64)).round()
+            scales = torch.tensor(level_sizes, dtype=torch.float64) / stride
+            levels.append(_centred(widths[:, None] * scales, heights[:, None] * scales).float())
+        return BufferList(levels)
+
+
+@ANCHOR_GENERATOR_REGISTRY.register()
+class TorchvisionAnchorGenerator(DefaultAnchorGenerator):
+    """RPN anchors as torchvision makes them, for weights trained with it; OFFSET 0.
+
+    Ratio first, then size; corners are rounded to whole pixels.
+    """
+
+    def _calculate_anchors(self, sizes: list[list[float]], aspect_ratios: list[list[float]]) -> BufferList:
+        levels = []
+        for level_sizes, ratios in zip(sizes, aspect_ratios, strict=True):
+            roots = torch.tensor(ratios).sqrt()[:, None]
+            levels.append(_centred((1 / roots) * torch.tensor(level_sizes), roots * torch.tensor(level_sizes)).round())
+        return BufferList(levels)
+
+
+def _centred(widths: Tensor, heights: Tensor) -> Tensor:
+    """(A, 4) boxes around the origin of (ratios, sizes) widths and heights."""
+    return torch.stack([-widths, -heights, widths, heights], -1).flatten(0, 1) / 2
+
+
+@PROPOSAL_GENERATOR_REGISTRY.register()
+class LastPixelRPN(LCRNetRPN):
+    """Boxes beyond the image become one pixel at its border, as where corners are clipped to pixels.
+
+    Detectron2 drops them; the released networks let them take the places of others.
+    """
+
+    @torch.no_grad()
+    def predict_proposals(
+        self,
+        anchors: list[Boxes],
+        pred_objectness_logits: list[Tensor],
+        pred_anchor_deltas: list[Tensor],
+        image_sizes: list[tuple[int, int]],
+    ) -> list[Instances]:
+        last = torch.stack([shapes_to_tensor([width - 1, height - 1]) for height, width in image_sizes])[:, None]
+        last = last.to(pred_anchor_deltas[0])
+        clipped = [
+            torch.cat([boxes[..., :2].minimum(last), boxes[..., 2:].clamp(min=1)], -1)
+            for boxes in self._decode_proposals(anchors, pred_anchor_deltas)
+        ]
+        return find_top_rpn_proposals(
+            clipped,
+            pred_objectness_logits,
+            image_sizes,
+            self.nms_thresh,
+            self.pre_nms_topk[self.training],
+            self.post_nms_topk[self.training],
+            self.min_box_size,
+            self.training,
+        )
+
+
+class _ToLastPixel(nn.Module):
+    def __init__(self, pooler: nn.Module) -> None:
+        super().__init__()
+        self.pooler = pooler
+
+    def forward(self, features: Tensor, rois: Tensor) -> Tensor:
+        return self.pooler(features, rois - rois.new_tensor([0, 0, 0, 1, 1]))
+
+
+def last_pixel_pooler(pooler: ROIPooler) -> ROIPooler:
+    """The pooler, made to pool from (x1, y1, x2 - 1, y2 - 1); it chooses the feature level by the whole box."""
+    pooler.level_poolers = nn.ModuleList(_ToLastPixel(level) for level in pooler.level_poolers)
+    return pooler
+
+
+class LastPixelTransform(PoseTransform):
+    """Box units end at the centre of a box's last pixel, one px before x2 and y2."""
+
+    def get_deltas(
+        self, boxes: Tensor, anchors_2d: Tensor, anchors_3d: Tensor, poses_2d: Tensor, poses_3d: Tensor
+    ) -> Tensor:
+        return super().get_deltas(_to_last_pixel(boxes), anchors_2d, anchors_3d, poses_2d, poses_3d)
+
+    def apply_deltas(
+        self, boxes: Tensor, anchors_2d: Tensor, anchors_3d: Tensor, deltas: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return super().apply_deltas(_to_last_pixel(boxes), anchors_2d, anchors_3d, deltas)
+
+
+def _to_last_pixel(boxes: Tensor) -> Tensor:
+    return boxes - boxes.new_tensor([0, 0, 1, 1])
+
+
+def to_far_edges(integration: Integration) -> Integration:
+    """PPI or NMS of poses in pixel indices, whose boxes reach to the far edge of the last pixel, x2 + 1 and y2 + 1.
+
+    Integration compares boxes around a pose's 2D points: each pose gets that edge's corner as one more point, which is
+    taken from the people again.
+    """
+
+    def integrate(images: list[ScoredPoses]) -> list[PosesInImage]:
+        people = integration([image._replace(poses_2d=_with_far_corner(image.poses_2d)) for image in images])
+        return [of_image._replace(poses_2d=of_image.poses_2d[:, :-1]) for of_image in people]
+
+    return integrate
+
+
+def _with_far_corner(poses_2d: Tensor) -> Tensor:
+    return torch.cat([poses_2d, poses_2d.amax(1, keepdim=True) + 1], 1)
+
+
+@ROI_HEADS_REGISTRY.register()
+class LastPixelROIHeads(LCRNetROIHeads):
+    """For boxes that end at the centre of their last pixel ("+1"), as the released LCR-Net reads them.
+
+    Regions are pooled from, and poses are relative to, (x1, y1, x2 - 1, y2 - 1); PPI adds the pixel to its boxes.
+    """
+
+    onnx_rules = {"last_pixel_boxes": True}
+    can_mirror = False  # the mirror image of a last pixel lies one pixel further
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
+        parts = super().from_config(cfg, input_shape)
+        parts["box_predictor"].pose_transform = LastPixelTransform(cfg.MODEL.LCRNET.POSE_REG_SCALE)
+        return parts | {
+            "box_pooler": last_pixel_pooler(parts["box_pooler"]),
+            "integration": to_far_edges(parts["integration"]),
+        }

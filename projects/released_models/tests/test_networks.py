@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from detectron2.layers import ShapeSpec
+from detectron2.modeling.poolers import ROIPooler
+from detectron2.structures import Boxes
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+
+from lcrnet_d2.modeling import PosesInImage, PoseTransform, integrate_pose_proposals, suppress_pose_proposals
+from lcrnet_d2.modeling.ppi import ScoredPoses
+from released_models.networks import (
+    DetectronAnchorGenerator,
+    LastPixelTransform,
+    Res5BoxHead,
+    TorchvisionAnchorGenerator,
+    last_pixel_pooler,
+    to_far_edges,
+)
+
+RATIOS = [[0.5, 1.0, 2.0]]
+
+
+def widths_and_heights(boxes: torch.Tensor) -> list[tuple[float, float]]:
+    return [tuple(size) for size in (boxes[:, 2:] - boxes[:, :2]).tolist()]
+
+
+def test_detectrons_anchors_by_hand() -> None:
+    """Stride 16: 16 / sqrt(0.5) = 22.6 -> 23, half of it 11.5 -> 12; 16 / sqrt(2) = 11.3 -> 11, twice that 22."""
+    make = DetectronAnchorGenerator(sizes=[[32, 64]], aspect_ratios=RATIOS, strides=[16], offset=0.5)
+    assert widths_and_heights(next(iter(make.cell_anchors))) == [
+        (46, 24), (92, 48), (32, 32), (64, 64), (22, 44), (44, 88),
+    ]  # fmt: skip
+    (grid,) = make([torch.zeros(1, 1, 2, 2)])
+    assert Boxes(grid.tensor[6:12]).get_centers().unique(dim=0).tolist() == [[24, 8]]  # second of the first row
+
+
+def test_torchvisions_anchors_are_torchvisions() -> None:
+    sizes = [[32, 64, 128, 256, 512]]
+    ours = TorchvisionAnchorGenerator(sizes=sizes, aspect_ratios=RATIOS, strides=[16], offset=0.0)
+    theirs = AnchorGenerator(tuple(map(tuple, sizes)), tuple(map(tuple, RATIOS)))
+    features = torch.zeros(1, 1, 3, 4)
+    strides = [[torch.tensor(16), torch.tensor(16)]]
+    theirs.set_cell_anchors(torch.float32, torch.device("cpu"))
+    assert torch.equal(ours([features])[0].tensor, theirs.grid_anchors([[3, 4]], strides)[0])
+
+
+def test_regions_end_at_their_last_pixel_but_choose_their_level_whole() -> None:
+    """224 px is where level 3 ends and level 4 begins: a box of 224 that is pooled as one of 223 stays on level 4."""
+    options = {"output_size": 2, "scales": (1 / 8, 1 / 16), "sampling_ratio": 2, "pooler_type": "ROIAlign"}
+    torch.manual_seed(0)
+    features = [torch.randn(1, 1, 40, 40), torch.randn(1, 1, 20, 20)]
+    whole, shorter = torch.tensor([[8.0, 8, 232, 232]]), torch.tensor([[8.0, 8, 231, 231]])
+    ours = last_pixel_pooler(ROIPooler(**options))(features, [Boxes(whole)])
+    on_level_4 = ROIPooler(**{**options, "scales": (1 / 16,)})(features[1:], [Boxes(shorter)])
+    torch.testing.assert_close(ours, on_level_4)
+    assert not torch.allclose(ours, ROIPooler(**options)(features, [Boxes(shorter)]))
+
+
+def test_poses_in_boxes_that_end_at_their_last_pixel() -> None:
+    """A box of columns 10 to 30 and rows 0 to 40 reaches from 10, 0 to 31, 41; its middle is 20, 20."""
+    transform = LastPixelTransform(5.0)
+    box = torch.tensor([[10.0, 0, 31, 41]])
+    middle, origin = torch.full((1, 1, 2), 0.5), torch.zeros(1, 1, 3)
+    pose_2d, _ = transform.apply_deltas(box, middle, origin, torch.zeros(1, 1, 5))
+    assert pose_2d.tolist() == [[[20, 20]]]
+    deltas = transform.get_deltas(box, middle, origin, pose_2d + 4, origin)
+    torch.testing.assert_close(transform.apply_deltas(box, middle, origin, deltas)[0], pose_2d + 4)
+
+
+def test_a_transform_of_boxes_one_pixel_smaller() -> None:
+    torch.manual_seed(0)
+    poses = torch.rand(4, 13, 2), torch.rand(4, 13, 3), 50 * torch.rand(4, 13, 2), torch.rand(4, 13, 3)
+    boxes = torch.tensor([[0.0, 0, 40, 60]]).repeat(4, 1)
+    ours = LastPixelTransform(1.0).get_deltas(boxes, *poses)
+    assert torch.equal(ours, PoseTransform(1.0).get_deltas(boxes - torch.tensor([0, 0, 1.0, 1.0]), *poses))
+
+
+@pytest.mark.parametrize("of_one_image", [integrate_pose_proposals, suppress_pose_proposals])
+def test_pixel_indices_reach_to_the_far_edge_of_the_last_pixel(of_one_image: Callable[..., PosesInImage]) -> None:
+    """Joints 3 px apart, 2 px further right: IoU 1 / 5 as points, not above 0.2; 2 / 6 with the last pixel."""
+    poses_2d = torch.tensor([[[0.0, 0.0], [3.0, 3.0]], [[2.0, 0.0], [5.0, 3.0]]])
+    image = ScoredPoses(torch.tensor([0.6, 0.5]), poses_2d, torch.zeros(2, 2, 3), None)
+
+    def integration(images: list[ScoredPoses]) -> list[PosesInImage]:
+        return [of_one_image(*of_image[:4]) for of_image in images]
+
+    assert len(integration([image])[0].scores) == 2
+    (people,) = to_far_edges(integration)([image])
+    assert people.poses_2d.shape == (1, 2, 2)
+    moved = poses_2d + torch.tensor([[[0.0, 0.0]], [[1.0, 0.0]]])  # 4 px squares that share a column: IoU 4 / 28
+    (apart,) = to_far_edges(integration)([image._replace(poses_2d=moved)])
+    assert torch.equal(apart.poses_2d, moved)
+
+
+@pytest.mark.parametrize(("stride", "resolution"), [(1, 7), (2, 14)])
+def test_res5_box_head(stride: int, resolution: int) -> None:
+    head = Res5BoxHead(ShapeSpec(channels=8), width=4, stride=stride, norm="FrozenBN", stride_in_1x1=True)
+    assert head.output_shape.channels == 16
+    assert head.res5(torch.randn(2, 8, resolution, resolution)).shape == (2, 16, 7, 7)
+    assert head(torch.randn(0, 8, resolution, resolution)).shape == (0, 16)

@@ -1,0 +1,54 @@
+"""Whose motions go where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rendered_scenes.motions import Motions, even_weights, split_of
+from rendered_support import some_motions
+
+
+@pytest.mark.parametrize("subject", ["CMU_16", "CMU_55", "CMU_127", "HDM05_tr"])
+def test_held_out_people_are_in_the_test_split_only(subject: str) -> None:
+    assert split_of(subject, "any/take_01.amc") == "test"
+
+
+def test_takes_of_the_others_are_in_train_or_val_whatever_folder_they_lie_in() -> None:
+    names = [f"35_{number:02d}.amc" for number in range(1, 60)]
+    splits = [split_of("CMU_35", name) for name in names]
+    assert splits == [split_of("CMU_35", f"a/b.tar.xz:cmu/35/{name}") for name in names]
+    assert set(splits) == {"train", "val"} and splits.count("val") < len(names) / 4
+
+
+def test_motions_survive_their_file(tmp_path: Path) -> None:
+    motions = some_motions()
+    motions.save(tmp_path / "m.npz")
+    back = Motions.load(tmp_path / "m.npz")
+    np.testing.assert_array_equal(back.turns, motions.turns)
+    np.testing.assert_allclose(back.matrices(0)[0], np.eye(3), atol=1e-6)
+
+
+def test_the_name_of_an_archive_does_not_choose_the_split() -> None:
+    names = [f"35_{number:02d}.amc" for number in range(1, 60)]
+    plain = [split_of("CMU_35", name) for name in names]
+    assert plain == [split_of("CMU_35", f"a/cmu.zip:{name}") for name in names]
+
+
+def test_a_damaged_file_is_refused_by_name(tmp_path: Path) -> None:
+    file = tmp_path / "m.npz"
+    some_motions().save(file)
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"m\.npz"):
+        Motions.load(file)
+
+
+def test_rare_poses_weigh_more() -> None:
+    rng = np.random.default_rng(0)
+    standing, lying = rng.normal(0, 0.3, (2, 13, 3))
+    poses = np.concatenate([np.repeat(standing[None], 96, 0), np.repeat(lying[None], 4, 0)])
+    weights = even_weights(poses + rng.normal(0, 1e-4, poses.shape), clusters=2)
+    assert weights.sum() == pytest.approx(1)
+    assert weights[-4:].sum() == pytest.approx(np.sqrt(4) / (np.sqrt(4) + np.sqrt(96)), abs=1e-6)

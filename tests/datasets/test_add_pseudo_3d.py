@@ -1,0 +1,151 @@
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import add_pseudo_3d
+from lcrnet_d2.mocap import PoseBase, PseudoPoseSearch, Take, random_views
+from lcrnet_d2.structures import BODY13
+from tests_support import random_poses
+
+J = len(BODY13)
+
+
+@pytest.fixture
+def mocap(tmp_path: Path) -> Path:
+    poses = random_poses(20, seed=0).double().numpy()
+    PoseBase.from_takes([Take(poses, np.arange(20), 120.0, "02_01.amc")]).save(tmp_path / "mocap.npz")
+    return tmp_path / "mocap.npz"
+
+
+@pytest.fixture
+def poses_json(tmp_path: Path, mocap: Path) -> Path:
+    """Five people: projections of the base with one ankle missing; the last three are special."""
+    views = random_views(PoseBase.load(mocap).poses_3d, 5, torch.Generator().manual_seed(9))
+    people = []
+    for i, pose in enumerate(views.poses_2d(slice(None)).double() * 100 + 200):
+        keypoints = torch.cat([pose, torch.full((J, 1), 2.0)], 1)
+        keypoints[0] = 0
+        people.append({"id": i, "image_id": 1, "keypoints": keypoints.flatten().tolist(), "bbox": [0, 0, 9, 9]})
+    people[2]["keypoints"][3 * 4 + 2 :: 3] = [0] * (J - 4)  # all but ankles and knees
+    people[3] |= {"pose_3d": [[7.0, 7.0, 7.0]] * J, "pose_3d_source": "measured"}
+    people[4] |= {"iscrowd": 1}
+    content = {
+        "info": {"description": "kept"},
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 640, "height": 480}],
+        "annotations": people,
+        "categories": [{"id": 1, "name": "person", "keypoints": list(BODY13.joints)}],
+    }
+    path = tmp_path / "poses.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def run(poses: Path, mocap: Path, output: Path, *more: str) -> list[dict[str, Any]]:
+    arguments = [str(poses), "--mocap", str(mocap), "--output", str(output), "--views", "2e3", "--device", "cpu", *more]
+    assert add_pseudo_3d.main(arguments) == 0
+    return json.loads(output.read_text())["annotations"]
+
+
+def test_people_get_3d_and_their_missing_joint(tmp_path: Path, mocap: Path, poses_json: Path, capsys) -> None:
+    before = json.loads(poses_json.read_text())["annotations"]
+    after = run(poses_json, mocap, tmp_path / "out.json")
+    for i in (0, 1):
+        assert np.shape(after[i]["pose_3d"]) == (J, 3) and after[i]["pose_3d_source"] == "pseudo"
+        assert after[i]["keypoints"][3:] == before[i]["keypoints"][3:]
+        assert after[i]["keypoints"][2] == 0 and after[i]["keypoints"][0] > 50  # completed, and said so
+        assert np.abs(np.array(after[i]["pose_3d"])[BODY13.torso].mean(0)).max() < 1e-4
+        assert 0 <= after[i]["pose_3d_error"] < 0.2
+    assert "pose_3d" not in after[2]
+    assert after[3] == before[3] and after[4] == before[4]
+    assert "3 people: 2 with 3D, 1 with too few joints, 0 rejected" in capsys.readouterr().out
+    assert list(tmp_path.glob("*progress*")) == []
+
+
+def test_running_on_its_own_output_changes_nothing(tmp_path: Path, mocap: Path, poses_json: Path) -> None:
+    once = run(poses_json, mocap, tmp_path / "once.json")
+    assert run(tmp_path / "once.json", mocap, tmp_path / "twice.json") == once
+
+
+def test_a_strict_threshold_takes_pseudo_3d_away(tmp_path: Path, mocap: Path, poses_json: Path, capsys) -> None:
+    run(poses_json, mocap, tmp_path / "out.json")
+    strict = run(tmp_path / "out.json", mocap, tmp_path / "strict.json", "--max-error", "1e-9")
+    assert not any("pose_3d" in a for a in strict[:3]) and "pose_3d" in strict[3]
+    assert strict[0]["keypoints"][:3] == [0, 0, 0]  # not annotated again: the completed place went with the 3D
+    assert "2 rejected" in capsys.readouterr().out
+
+
+def test_the_file_says_what_was_searched(tmp_path: Path, mocap: Path, poses_json: Path) -> None:
+    run(poses_json, mocap, tmp_path / "out.json", "--max-error", "0.5", "--roll", "-20", "20")
+    info = json.loads((tmp_path / "out.json").read_text())["info"]
+    assert info["description"] == "kept"
+    searched = {"mocap": "mocap.npz", "views": 2000, "seed": 0, "max_error": 0.5}
+    assert info["pseudo_3d"] == searched | {"elevation": [-15.0, 45.0], "roll": [-20.0, 20.0]}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pose_3d": [[0.0] * 3] * J}, r"annotations\[1\] \(id 1\).*pose_3d_source"),
+        ({"keypoints": [1.0, 2.0, 2.0]}, r"annotations\[1\] \(id 1\).*no list of 39 numbers"),
+        ({"keypoints": [None] * 3 * J}, r"annotations\[1\] \(id 1\).*no list of 39 numbers"),
+    ],
+)
+def test_people_that_cannot_be_are_named(
+    tmp_path: Path, mocap: Path, poses_json: Path, change: dict[str, Any], message: str
+) -> None:
+    """3D of unknown origin may be measured: it must not be written over."""
+    content = json.loads(poses_json.read_text())
+    content["annotations"][1] |= change
+    poses_json.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message):
+        run(poses_json, mocap, tmp_path / "out.json")
+
+
+def test_killed_and_started_again(tmp_path: Path, mocap: Path, poses_json: Path, monkeypatch) -> None:
+    whole = run(poses_json, mocap, tmp_path / "whole.json")
+    monkeypatch.setattr(PseudoPoseSearch, "batches", lambda self, annotated: [torch.tensor([0]), torch.tensor([1])])
+    search, searched = PseudoPoseSearch.nearest_views, []
+
+    def killed_at_second(self, poses_2d, annotated):
+        searched.append(len(annotated))
+        if len(searched) == 2:
+            raise KeyboardInterrupt
+        return search(self, poses_2d, annotated)
+
+    monkeypatch.setattr(PseudoPoseSearch, "nearest_views", killed_at_second)
+    with pytest.raises(KeyboardInterrupt):
+        run(poses_json, mocap, tmp_path / "out.json")
+    assert not (tmp_path / "out.json").exists() and (tmp_path / "out.json.progress.npz").exists()
+    assert run(poses_json, mocap, tmp_path / "out.json") == whole
+    assert len(searched) == 3  # the first batch once, the second twice
+
+
+def test_progress_of_other_views_is_not_used(tmp_path: Path, mocap: Path, poses_json: Path, capsys) -> None:
+    whole = run(poses_json, mocap, tmp_path / "whole.json")
+    np.savez(tmp_path / "out.json.progress.npz", digest="other", done=np.ones(3, bool), view_index=np.zeros(3, int))
+    assert run(poses_json, mocap, tmp_path / "out.json") == whole
+    assert "starting anew" in capsys.readouterr().err
+
+
+def test_other_joints_are_refused(tmp_path: Path, mocap: Path, poses_json: Path) -> None:
+    content = copy.deepcopy(json.loads(poses_json.read_text()))
+    content["categories"][0]["keypoints"][0] = "tail"
+    poses_json.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="its joints are"):
+        run(poses_json, mocap, tmp_path / "out.json")
+
+
+def test_parts_searched_apart_are_put_together(tmp_path: Path, mocap: Path, poses_json: Path, monkeypatch) -> None:
+    whole = run(poses_json, mocap, tmp_path / "whole.json")
+    arguments = [str(poses_json), "--mocap", str(mocap), "--output", str(tmp_path / "out.json"), "--views", "2e3"]
+    for part in ("0/2", "1/2"):
+        assert add_pseudo_3d.main([*arguments, "--device", "cpu", "--shard", part]) == 0
+        assert not (tmp_path / "out.json").exists()
+    monkeypatch.setattr(PseudoPoseSearch, "nearest_views", lambda *_: pytest.fail("all of them have been searched"))
+    assert run(poses_json, mocap, tmp_path / "out.json") == whole
+    assert list(tmp_path.glob("*progress*")) == []

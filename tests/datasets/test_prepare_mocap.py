@@ -1,0 +1,56 @@
+import argparse
+from pathlib import Path
+
+import pytest
+
+from lcrnet_d2.mocap import PoseBase
+from mocap_support import amc, asf
+from prepare_mocap import main, metres
+
+
+@pytest.mark.parametrize(
+    ("text", "length"), [("30mm", 0.03), ("3cm", 0.03), ("0.03m", 0.03), (".03", 0.03), ("0", 0.0)]
+)
+def test_lengths(text: str, length: float) -> None:
+    assert metres(text) == pytest.approx(length)
+
+
+@pytest.mark.parametrize("text", ["", "mm", "-1mm", "3 feet"])
+def test_no_lengths(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="30mm"):
+        metres(text)
+
+
+def test_from_files_to_a_base(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Standing for 2 s, then a leg lifted by 90 degrees: of 30 poses at 10 per second two differ."""
+    folder = tmp_path / "cmu" / "02"
+    folder.mkdir(parents=True)
+    (folder / "02.asf").write_bytes(asf())
+    (folder / "02_01.amc").write_bytes(amc([{}] * 240 + [{"lfemur": (-90, 0, 0)}] * 120))
+    (folder / "02_02.amc").write_bytes(amc([{}] * 3)[:-20])
+    output = tmp_path / "out" / "poses.npz"
+    assert main([str(tmp_path / "cmu"), "--output", str(output), "--workers", "1", "--min-distance", "30mm"]) == 0
+    base = PoseBase.load(output)
+    assert base.frames.tolist() == [1, 241] and base.subjects == ("CMU_02",)
+    told = capsys.readouterr()
+    assert "1 takes of 1 subjects, 1 broken; 30 poses at 10 per second, 2 at least 30 mm apart" in told.out
+    assert "02_02.amc" in told.err
+
+
+def test_people_can_be_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for subject in ("02", "16"):
+        folder = tmp_path / "cmu" / subject
+        folder.mkdir(parents=True)
+        (folder / f"{subject}.asf").write_bytes(asf())
+        (folder / f"{subject}_01.amc").write_bytes(amc([{}]))
+    output = tmp_path / "poses.npz"
+    arguments = [str(tmp_path / "cmu"), "--output", str(output), "--workers", "1", "--min-distance", "0"]
+    assert main([*arguments, "--exclude", "CMU_16"]) == 0
+    assert PoseBase.load(output).subjects == ("CMU_02",)
+    assert main([*arguments, "--exclude", "CMU_17"]) == 1
+    assert "cannot leave out ['CMU_17']; there are ['CMU_02', 'CMU_16']" in capsys.readouterr().err
+
+
+def test_nothing_to_read_is_a_failure(tmp_path: Path) -> None:
+    assert main([str(tmp_path), "--output", str(tmp_path / "poses.npz"), "--workers", "1"]) == 1
+    assert not (tmp_path / "poses.npz").exists()
