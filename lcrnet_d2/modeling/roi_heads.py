@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..structures import PERSON, SKELETONS, Skeleton, centre_poses, joint_box, lies_in_ignored_region
 from .integration_rules import Rules
+from .joint_heat_maps import JointHead
 from .lcr_outputs import LCROutputLayers, PoseProposals
 from .ppi import PosesInImage, ScoredPoses, integrate_batch, suppress_pose_proposals
 from .released_networks import LastPixelPooler
@@ -29,9 +30,10 @@ Integration = Callable[[list[ScoredPoses]], list[PosesInImage]]
 
 @ROI_HEADS_REGISTRY.register()
 class LCRNetROIHeads(ROIHeads):
-    """RoI pooling, shared layers, classification and regression, pose proposals integration.
+    """RoI pooling, shared layers, classification and regression, pose proposals integration, joint refinement.
 
-    Training returns the losses `loss_pose_cls` and `loss_pose_reg`, whatever is in the batch.
+    Training returns the losses `loss_pose_cls` and `loss_pose_reg`, and with heat maps `loss_joint_heat` and
+    `loss_joint_offset`, whatever is in the batch.
     Inference returns per image the Instances of `people_to_instances`.
     """
 
@@ -46,6 +48,7 @@ class LCRNetROIHeads(ROIHeads):
         skeleton: Skeleton,
         integration: Integration,
         max_people: int,
+        joint_head: JointHead | None = None,
         **kwargs: Any,
     ) -> None:
         """
@@ -56,6 +59,7 @@ class LCRNetROIHeads(ROIHeads):
             skeleton: of the poses.
             integration: makes people of pose proposals.
             max_people: how many are returned at most, best first.
+            joint_head: heat maps that integrated joints move to; None: they stay.
             kwargs: of ROIHeads (sampling and matching).
         """
         super().__init__(**kwargs)
@@ -66,6 +70,7 @@ class LCRNetROIHeads(ROIHeads):
         self.skeleton = skeleton
         self.integration = integration
         self.max_people = max_people
+        self.joint_head = joint_head
 
     @classmethod
     def from_config(  # pyright: ignore[reportIncompatibleMethodOverride]  as in Detectron2's own heads
@@ -92,6 +97,7 @@ class LCRNetROIHeads(ROIHeads):
             "skeleton": SKELETONS[cfg.MODEL.LCRNET.SKELETON],
             "integration": _integration_from_config(cfg),
             "max_people": cfg.TEST.DETECTIONS_PER_IMAGE,
+            "joint_head": JointHead(cfg, input_shape) if cfg.MODEL.LCRNET.JOINT_REFINEMENT.ENABLED else None,
         }
 
     def forward(
@@ -104,7 +110,10 @@ class LCRNetROIHeads(ROIHeads):
         if self.training:
             assert targets is not None
             proposals = self.label_and_sample_proposals(proposals, targets)
-            return [], self.box_predictor.losses(self._predictions(features, proposals), proposals)
+            losses = self.box_predictor.losses(self._predictions(features, proposals), proposals)
+            if self.joint_head is not None:
+                losses |= self.joint_head.losses(self.joint_head(features), targets)
+            return [], losses
         return self.integrate(self.pose_proposals(features, proposals), proposals), {}
 
     def pose_proposals(self, features: dict[str, Tensor], regions: list[Instances]) -> list[PoseProposals]:
