@@ -158,8 +158,8 @@ def _add_joint_refinement_keys(cfg: CN) -> None:
     node.OFFSET_WEIGHT = 1.0
     # Standard deviation of a joint around its integrated place, at least: a share of the person's size.
     node.MIN_DEVIATION = 0.12
-    # Heat times prior below which a joint stays where PPI has it.
-    node.MIN_EVIDENCE = 0.03
+    # Cells of less heat do not count; a joint without any near stays where PPI has it.
+    node.MIN_HEAT = 0.03
 
 
 def _add_data_keys(cfg: CN) -> None:
