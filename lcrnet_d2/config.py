@@ -61,7 +61,8 @@ def add_lcrnet_config(cfg: CN) -> None:
     _adapt_detectron2_defaults(cfg)
     _add_model_keys(cfg)
     _add_integration_keys(cfg)
-    _add_efficientnet_keys(cfg)
+    _add_joint_refinement_keys(cfg)
+    _add_inverted_residuals_keys(cfg)
     _add_data_keys(cfg)
     _add_evaluation_keys(cfg)
 
@@ -79,7 +80,7 @@ def _adapt_detectron2_defaults(cfg: CN) -> None:
     cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS = False
     # "SGD" or "ADAMW".
     cfg.SOLVER.OPTIMIZER = "SGD"
-    # With AdamW: learning rate of the pretrained backbone, as a share of BASE_LR.
+    # With AdamW: learning rate of the pretrained backbone and joint heat maps, as a share of BASE_LR.
     cfg.SOLVER.BACKBONE_MULTIPLIER = 0.1
     # The weights' exponential average is evaluated and saved as the model: decay per iteration, 0 for none.
     cfg.SOLVER.AVERAGE_DECAY = 0.0
@@ -142,16 +143,38 @@ def _add_integration_keys(cfg: CN) -> None:
     node.SCORE_THRESH_NMS = 0.0
 
 
-def _add_efficientnet_keys(cfg: CN) -> None:
-    cfg.MODEL.EFFICIENTNET_LITE = CN()
-    # "lite0", "lite1" or "lite2": width and depth of the network.
-    cfg.MODEL.EFFICIENTNET_LITE.VARIANT = "lite0"
+def _add_inverted_residuals_keys(cfg: CN) -> None:
+    cfg.MODEL.INVERTED_RESIDUALS = CN()
+    node = cfg.MODEL.INVERTED_RESIDUALS
+    # "efficientnet_lite0" or "mobilenet_v2_x1.5", the body of MoveNet MultiPose.
+    node.VARIANT = "efficientnet_lite0"
     # Features by stride: "s4", "s8", "s16", "s32". Nothing is computed beyond the coarsest.
-    cfg.MODEL.EFFICIENTNET_LITE.OUT_FEATURES = ["s8", "s16", "s32"]
-    # "FrozenBN" keeps the ImageNet statistics, "BN" trains them; frozen blocks are always FrozenBN.
-    cfg.MODEL.EFFICIENTNET_LITE.NORM = "FrozenBN"
-    # The stem and this many of its blocks get no gradient; -1 freezes nothing.
-    cfg.MODEL.EFFICIENTNET_LITE.FREEZE_BLOCKS = 5
+    node.OUT_FEATURES = ["s8", "s16", "s32"]
+    # "FrozenBN" keeps the statistics of the weights, "BN" trains them; frozen blocks are always FrozenBN. MoveNet's
+    # weights need FrozenBN: theirs are merged into the convolutions.
+    node.NORM = "FrozenBN"
+    # The stem and this many of the blocks get no gradient; -1 freezes nothing. MoveNet's first three blocks have
+    # numbers of up to 1121 in their filters, which no learning rate fits: freeze 3.
+    node.FREEZE_BLOCKS = 5
+    cfg.register_renamed_key("MODEL.EFFICIENTNET_LITE", "MODEL.INVERTED_RESIDUALS", 'VARIANT "efficientnet_lite0"')
+
+
+def _add_joint_refinement_keys(cfg: CN) -> None:
+    cfg.MODEL.LCRNET.JOINT_REFINEMENT = CN()
+    node = cfg.MODEL.LCRNET.JOINT_REFINEMENT
+    # Heat maps of the joints, trained with the poses; PPI's joints move to them (modeling/joint_refinement.py).
+    node.ENABLED = False
+    # A feature map of stride 4: "joint_map" of inverted residuals with FPN, "p2" of other FPNs, "conv3" of VGG-16.
+    node.IN_FEATURE = "joint_map"
+    # Channels of 3x3 convolutions before the head; [] on "joint_map", which has its own.
+    node.CONV_DIMS = []
+    # Weights of loss_joint_heat and loss_joint_offset.
+    node.HEAT_WEIGHT = 1.0
+    node.OFFSET_WEIGHT = 1.0
+    # Standard deviation of a joint around its integrated place, at least: a share of the person's size.
+    node.MIN_DEVIATION = 0.12
+    # Cells of less heat do not count; a joint without any near stays where PPI has it.
+    node.MIN_HEAT = 0.03
 
 
 def _add_data_keys(cfg: CN) -> None:

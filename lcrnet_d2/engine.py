@@ -37,6 +37,9 @@ from .training.repeatable import IterationSeeds, build_repeatable_loader
 from .training.shared_statistics import SharedStatistics, measured_statistics
 from .training.weight_average import WeightAverage
 
+#: Parameters that SOLVER.BACKBONE_MULTIPLIER concerns.
+_PRETRAINED = ("backbone.bottom_up.", "backbone.joint_map.", "roi_heads.joint_head.")
+
 __all__ = ["LCRNetTrainer", "evaluate_model", "mean_training_pose"]
 
 
@@ -121,7 +124,7 @@ class LCRNetTrainer(DefaultTrainer):
             bias_lr_factor=cfg.SOLVER.BIAS_LR_FACTOR,
             weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
             weight_decay_bias=cfg.SOLVER.WEIGHT_DECAY_BIAS,
-            lr_factor_func=lambda name: slower if name.startswith("backbone.bottom_up") else 1.0,
+            lr_factor_func=lambda name: slower if name.startswith(_PRETRAINED) else 1.0,
         )
         clipped = maybe_add_gradient_clipping(cfg, torch.optim.AdamW)
         return clipped(parameters, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY)
@@ -190,10 +193,10 @@ def check_config(cfg: CfgNode) -> None:
     if cfg.MODEL.WEIGHTS:
         return
     frozen = {
-        "MODEL.BACKBONE.FREEZE_AT": cfg.MODEL.BACKBONE.FREEZE_AT > 0 and "efficientnet" not in cfg.MODEL.BACKBONE.NAME,
+        "MODEL.BACKBONE.FREEZE_AT": cfg.MODEL.BACKBONE.FREEZE_AT > 0 and "inverted" not in cfg.MODEL.BACKBONE.NAME,
         "MODEL.RESNETS.NORM FrozenBN": "resnet" in cfg.MODEL.BACKBONE.NAME and cfg.MODEL.RESNETS.NORM == "FrozenBN",
-        "MODEL.EFFICIENTNET_LITE.FREEZE_BLOCKS": "efficientnet" in cfg.MODEL.BACKBONE.NAME
-        and cfg.MODEL.EFFICIENTNET_LITE.FREEZE_BLOCKS >= 0,
+        "MODEL.INVERTED_RESIDUALS.FREEZE_BLOCKS": "inverted" in cfg.MODEL.BACKBONE.NAME
+        and cfg.MODEL.INVERTED_RESIDUALS.FREEZE_BLOCKS >= 0,
     }
     named = [key for key, is_frozen in frozen.items() if is_frozen]
     if named:

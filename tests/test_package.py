@@ -44,7 +44,7 @@ def test_an_installed_wheel_brings_its_configs_and_models(tmp_path: Path) -> Non
     assert out.returncode == 0, out.stderr
     file, anchor_poses, backbone = out.stdout.split()[-3:]
     assert Path(file).is_relative_to(site) and Path(anchor_poses).is_relative_to(site)
-    assert backbone == "build_efficientnet_lite_fpn_backbone"
+    assert backbone == "build_inverted_residuals_fpn_backbone"
 
 
 def test_a_missing_detectron2_is_explained(tmp_path: Path) -> None:

