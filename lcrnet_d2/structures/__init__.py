@@ -12,7 +12,7 @@ from .pose_geometry import (
     pose_distance,
     to_box_units,
 )
-from .rows import CROWD, PERSON, UNANNOTATED, lies_in_ignored_region
+from .rows import CROWD, PERSON, UNANNOTATED, intersections, lies_in_ignored_region
 from .skeleton import BODY13, COCO17, H36M17, LSP14, MPII16, MUPOTS17, SKELETONS, Skeleton
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "body_centre",
     "bone_colour",
     "centre_poses",
+    "intersections",
     "joint_box",
     "lies_in_ignored_region",
     "margin_box",
