@@ -17,7 +17,7 @@ from detectron2.config import CfgNode
 from detectron2.data import build_detection_test_loader
 from detectron2.engine import AMPTrainer, DefaultTrainer, HookBase, SimpleTrainer, TrainerBase, hooks
 from detectron2.evaluation import DatasetEvaluators, inference_on_dataset, print_csv_format
-from detectron2.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
+from detectron2.solver.build import get_default_optimizer_params
 from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
 from detectron2.utils.logger import setup_logger
@@ -31,6 +31,7 @@ from .modeling import with_test_time_augmentation
 from .remembered_outputs import RememberedOutputs, inference_settings, remembered_outputs
 from .structures import SKELETONS, AnchorPoses
 from .training.finite_steps import GradientCheck, LossCheck, explain_spoilt_step
+from .training.gradient_clipping import add_gradient_clipping
 from .training.hooks import PictureHook, ResumableBestCheckpointer
 from .training.protocol_choice import protocol_evaluators, register_mupots
 from .training.repeatable import IterationSeeds, build_repeatable_loader
@@ -68,7 +69,7 @@ class LCRNetTrainer(DefaultTrainer):
         trainer = AMPTrainer if cfg.SOLVER.AMP.ENABLED else SimpleTrainer
         self._trainer = trainer(distributed, loader, optimizer)
         if not cfg.SOLVER.AMP.ENABLED:
-            self._trainer.register_hooks([GradientCheck(distributed)])
+            self._trainer.register_hooks([GradientCheck(distributed, self._loss_check)])
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         self.checkpointer = LCRNetCheckpointer(
             self.evaluated_model, cfg.OUTPUT_DIR, new_head=cfg.MODEL.LCRNET.NEW_HEAD, trainer=weakref.proxy(self)
@@ -113,8 +114,16 @@ class LCRNetTrainer(DefaultTrainer):
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         """SGD as in the paper's framework, or AdamW, which gets further in short schedules (SOLVER.OPTIMIZER)."""
+        optimizer = cls._build_optimizer(cfg, model)
+        add_gradient_clipping(cfg, optimizer)
+        return optimizer
+
+    @classmethod
+    def _build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         if cfg.SOLVER.OPTIMIZER == "SGD":
-            return super().build_optimizer(cfg, model)
+            without_clipping = cfg.clone()
+            without_clipping.SOLVER.CLIP_GRADIENTS.ENABLED = False
+            return super().build_optimizer(without_clipping, model)
         if cfg.SOLVER.OPTIMIZER != "ADAMW":
             raise ValueError(f"SOLVER.OPTIMIZER is {cfg.SOLVER.OPTIMIZER!r}, expected 'SGD' or 'ADAMW'")
         slower = cfg.SOLVER.BACKBONE_MULTIPLIER
@@ -126,8 +135,7 @@ class LCRNetTrainer(DefaultTrainer):
             weight_decay_bias=cfg.SOLVER.WEIGHT_DECAY_BIAS,
             lr_factor_func=lambda name: slower if name.startswith(_PRETRAINED) else 1.0,
         )
-        clipped = maybe_add_gradient_clipping(cfg, torch.optim.AdamW)
-        return clipped(parameters, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY)
+        return torch.optim.AdamW(parameters, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY)
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> Any:

@@ -11,12 +11,12 @@ from typing import NamedTuple
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import ShapeSpec
-from detectron2.structures import Instances
-from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..structures import SKELETONS, AnchorPoses
+from .batches import is_asynchronous, log_scalars
+from .labelling import SampledBoxes
 from .pose_regression import PoseTransform
 
 __all__ = ["LCROutputLayers", "PoseProposals", "select_pose_proposals"]
@@ -145,42 +145,30 @@ class LCROutputLayers(nn.Module):
         features = features.flatten(1)
         return self.cls_score(features), features
 
-    def losses(self, predictions: tuple[Tensor, Tensor], proposals: list[Instances]) -> dict[str, Tensor]:
+    def losses(self, predictions: tuple[Tensor, Tensor], sampled: SampledBoxes) -> dict[str, Tensor]:
         """Eq. 3 and 4, each summed over the sampled boxes and divided by how many the config asks for.
 
         Args:
-            predictions: of `forward`, for all `proposals` in order.
-            proposals: sampled boxes with gt_classes in [0, C], and on images with people
-                gt_keypoints (n, J, 3) px and gt_poses_3d (n, J, 3) m.
+            predictions: of `forward`, for the sampled boxes.
+            sampled: truth has gt_keypoints (F, J, 3) px and gt_poses_3d (F, J, 3) m.
         """
         logits, features = predictions
-        divisor = len(proposals) * self.batch_size_per_image
-        gt_classes = torch.cat([p.gt_classes for p in proposals])
-        on_people = gt_classes < self.num_classes
-        loss_cls = F.cross_entropy(logits, gt_classes, reduction="sum") / divisor
-        deltas = self._regress(features[on_people], gt_classes[on_people])
-        targets = self._targets(proposals, deltas)
+        divisor = sampled.num_images * self.batch_size_per_image
+        truth, count = sampled.truth, len(sampled.truth["gt_poses_3d"])
+        loss_cls = F.cross_entropy(logits, sampled.classes, reduction="sum") / divisor
+        boxes, classes = sampled.boxes[:count], sampled.classes[:count]
+        deltas = self._regress(features[:count], classes)
+        targets = self.pose_transform.get_deltas(
+            boxes,
+            self.anchor_poses_2d[classes],
+            self.anchor_poses_3d[classes],
+            truth["gt_keypoints"][..., :2],
+            truth["gt_poses_3d"],
+        )  # t_cB of Sec. 3.1
         losses_reg = F.smooth_l1_loss(deltas, targets, beta=self.smooth_l1_beta, reduction="none")
         loss_reg = (losses_reg * self._weights).sum() / divisor
-        _log_accuracy(logits.detach(), gt_classes, on_people)
+        _log_accuracy(logits.detach(), sampled.classes, count)
         return {"loss_pose_cls": loss_cls, "loss_pose_reg": loss_reg}
-
-    def _targets(self, proposals: list[Instances], like: Tensor) -> Tensor:
-        """(F, J, 5) t_cB of the boxes on people (Sec. 3.1)."""
-        targets = [like.new_zeros((0, self.num_joints, 5))]
-        for image in proposals:
-            people = image[image.gt_classes < self.num_classes]
-            if len(people):  # images without people have no gt_keypoints
-                targets.append(
-                    self.pose_transform.get_deltas(
-                        people.proposal_boxes.tensor,
-                        self.anchor_poses_2d[people.gt_classes],
-                        self.anchor_poses_3d[people.gt_classes],
-                        people.gt_keypoints[..., :2],
-                        people.gt_poses_3d,
-                    )
-                )
-        return torch.cat(targets)
 
     def inference(self, predictions: tuple[Tensor, Tensor], boxes: list[Tensor]) -> list[PoseProposals]:
         """Scores every (box, class) pair, then regresses and decodes only those worth keeping.
@@ -219,11 +207,16 @@ class LCROutputLayers(nn.Module):
         return self._regress(features[rows], classes)
 
     def _regress(self, features: Tensor, classes: Tensor) -> Tensor:
-        """(n, J, 5) regression of features (n, d), each for its class (n,): one product for each class that occurs.
+        """(n, J, 5) regression of features (n, d), each for its class (n,).
 
-        Forward and backward take a fifth of the time of all classes' products, of which each row uses one
-        (256 rows, 160 classes, d = 512; docs/notes/benchmarks.md).
+        On a GPU by a product with all classes' weights, of which each row uses one. On a CPU by one product for each
+        class that occurs: forward and backward take a fifth of the time (256 rows, 160 classes, d = 512;
+        docs/notes/benchmarks.md).
         """
+        if is_asynchronous(features):
+            every_class = self.pose_pred(features).view(-1, self.num_classes, self.num_joints * 5)
+            own = every_class.gather(1, classes[:, None, None].expand(-1, -1, every_class.shape[2]))
+            return own.view(-1, self.num_joints, 5)
         order = torch.argsort(classes, stable=True)
         counts = torch.bincount(classes, minlength=self.num_classes).tolist()
         weights = self.pose_pred.weight.unflatten(0, (self.num_classes, -1)).unbind()
@@ -253,18 +246,18 @@ def select_pose_proposals(probabilities: Tensor, min_score: float, min_count: in
     return flat[pairs], pairs // probabilities.shape[1], pairs % probabilities.shape[1]
 
 
-def _log_accuracy(logits: Tensor, gt_classes: Tensor, on_people: Tensor) -> None:
-    """Shares of sampled boxes told apart from background, and of those on people with the right anchor pose.
+def _log_accuracy(logits: Tensor, gt_classes: Tensor, count: int) -> None:
+    """Shares of sampled boxes told apart from background, and of the first `count`, on people, with the right anchor
+    pose.
 
     The second leaves background out: with many anchor poses it outweighs each single one for long.
     """
-    storage = get_event_storage()
-    seen_as_people = logits[:, :-1].logsumexp(1) > logits[:, -1]
-    storage.put_scalar("lcrnet/person_accuracy", _share(seen_as_people == on_people))
-    right = logits[on_people, :-1].argmax(1) == gt_classes[on_people]
-    if len(right):
-        storage.put_scalar("lcrnet/anchor_accuracy", _share(right))
-
-
-def _share(right: Tensor) -> float:
-    return right.float().mean().item() if len(right) else 0.0
+    shares = {}
+    if len(logits):
+        seen_as_people = logits[:, :-1].logsumexp(1) > logits[:, -1]
+        shares["lcrnet/person_accuracy"] = (seen_as_people == (gt_classes < logits.shape[1] - 1)).float().mean()
+    if count:
+        right = logits[:count, :-1].argmax(1) == gt_classes[:count]
+        shares["lcrnet/anchor_accuracy"] = right.float().mean()
+    if shares:
+        log_scalars(shares)

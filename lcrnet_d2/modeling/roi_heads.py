@@ -12,13 +12,17 @@ from detectron2.config import CfgNode, configurable
 from detectron2.layers import ShapeSpec
 from detectron2.modeling.poolers import ROIPooler
 from detectron2.modeling.roi_heads import ROI_HEADS_REGISTRY, ROIHeads, build_box_head
-from detectron2.structures import Boxes, ImageList, Instances, pairwise_iou
+from detectron2.structures import Boxes, ImageList, Instances
+from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from ..structures import PERSON, SKELETONS, Skeleton, centre_poses, joint_box, lies_in_ignored_region
+from ..structures import PERSON, SKELETONS, Skeleton, centre_poses, joint_box
+from .batches import image_numbers, pad_rows, row_numbers
 from .integration_rules import Rules
 from .joint_heat_maps import JointHead, JointMaps
 from .joint_refinement import RefinementRules, refine_instances
+from .labelling import GroundTruth, SampledBoxes, draw, match
 from .lcr_outputs import LCROutputLayers, PoseProposals
 from .ppi import PosesInImage, ScoredPoses, integrate_batch, suppress_pose_proposals
 
@@ -41,6 +45,8 @@ class LCRNetROIHeads(ROIHeads):
     onnx_rules: Mapping[str, Any] = {}
     #: Whether a mirrored image has the mirrored boxes (TEST.AUG.FLIP).
     can_mirror = True
+    #: Of the training Instances, what the losses need to know of the boxes on people.
+    target_fields = ("gt_keypoints", "gt_poses_3d")
 
     @configurable
     def __init__(
@@ -117,8 +123,9 @@ class LCRNetROIHeads(ROIHeads):
     ) -> tuple[list[Instances], dict[str, Tensor]]:
         if self.training:
             assert targets is not None
-            proposals = self.label_and_sample_proposals(proposals, targets)
-            losses = self.box_predictor.losses(self._predictions(features, proposals), proposals)
+            sampled = self.label_and_sample(proposals, targets)
+            predictions = self._predictions(features, sampled.boxes, sampled.images)
+            losses = self.box_predictor.losses(predictions, sampled)
             if self.joint_head is not None:
                 losses |= self.joint_head.losses(self.joint_head(features), targets)
             return [], losses
@@ -130,30 +137,50 @@ class LCRNetROIHeads(ROIHeads):
         """What classification and regression make of each image's regions (Sec. 3.2-3.3)."""
         self.box_predictor.check_anchor_poses()
         boxes = [image.proposal_boxes.tensor for image in regions]
-        return self.box_predictor.inference(self._predictions(features, regions), boxes)
+        together = torch.cat(boxes)
+        images = image_numbers([len(of_image) for of_image in boxes], together.device)
+        return self.box_predictor.inference(self._predictions(features, together, images), boxes)
 
     def joint_maps(self, features: dict[str, Tensor]) -> JointMaps | None:
         """The heat maps of a batch; None where joints are not refined."""
         return None if self.joint_head is None else self.joint_head(features)
 
-    def _predictions(self, features: dict[str, Tensor], regions: list[Instances]) -> tuple[Tensor, Tensor]:
-        boxes = [image.proposal_boxes for image in regions]
-        pooled = self.box_pooler([features[f] for f in self.in_features], boxes)
+    def _predictions(self, features: dict[str, Tensor], boxes: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Of boxes (R, 4) in these images (R,) of the batch."""
+        pooled = pool(self.box_pooler, [features[name] for name in self.in_features], boxes, images)
         return self.box_predictor(self.box_head(pooled))
 
     @torch.no_grad()
-    def label_and_sample_proposals(self, proposals: list[Instances], targets: list[Instances]) -> list[Instances]:
-        """As Detectron2's, but people alone are matched, and what lies in an ignored region is never sampled."""
-        people = [t[t.gt_kinds == PERSON] for t in targets]
-        kept = []
-        for image, targets_, people_ in zip(proposals, targets, people, strict=True):
-            if len(people_) < len(targets_):
-                boxes = image.proposal_boxes
-                unmatched = self.proposal_matcher(pairwise_iou(people_.gt_boxes, boxes))[1] == 0
-                ignored = lies_in_ignored_region(boxes.tensor, targets_.gt_boxes.tensor, targets_.gt_kinds)
-                image = image[~(unmatched & ignored)]
-            kept.append(image)
-        return super().label_and_sample_proposals(kept, people)
+    def label_and_sample(self, proposals: list[Instances], targets: list[Instances]) -> SampledBoxes:
+        """As Detectron2's `label_and_sample_proposals`, for all images at once and by people alone.
+
+        Never sampled are boxes in an ignored region and people without a 3D pose. One wait: for the numbers of boxes.
+        """
+        truth = GroundTruth.of(targets)
+        regions = torch.cat([image.proposal_boxes.tensor for image in proposals])
+        numbers, there = row_numbers([len(image) for image in proposals], regions.device)
+        boxes = pad_rows(regions, numbers)
+        if self.proposal_append_gt:
+            boxes, there = torch.cat([boxes, truth.boxes], 1), torch.cat([there, truth.kinds == PERSON], 1)
+        labels, matches = match(boxes, truth, self.proposal_matcher)
+        rows = truth.rows.gather(1, matches)  # of all images' ground truth
+        gt_classes = F.pad(torch.cat([image.gt_classes for image in targets]), (0, 1), value=-1)[rows]
+        classes = torch.where(labels == 1, gt_classes, torch.where(labels == 0, self.num_classes, -1))
+        classes = torch.where(there, classes, -1)
+        on_people, background = (classes >= 0) & (classes < self.num_classes), classes == self.num_classes
+        drawn, is_person, is_drawn = draw(on_people, background, self.batch_size_per_image, self.positive_fraction)
+        # People first, then background, then places for which there was no box.
+        order = torch.where(is_drawn, (~is_person).long(), 2).flatten().argsort(stable=True)
+        count, people = torch.stack([is_drawn.sum(), is_person.sum()]).tolist()
+        images = order[:count] // self.batch_size_per_image
+        which = (images, drawn.flatten()[order[:count]])
+        storage = get_event_storage()
+        storage.put_scalar("roi_head/num_fg_samples", people / len(targets))
+        storage.put_scalar("roi_head/num_bg_samples", (count - people) / len(targets))
+        fields = {
+            name: torch.cat([image.get(name) for image in targets])[rows[which][:people]] for name in self.target_fields
+        }
+        return SampledBoxes(boxes[which], images, classes[which], fields, len(targets))
 
     def integrate(self, decoded: list[PoseProposals], regions: list[Instances]) -> list[Instances]:
         """Per image the people that its pose proposals are integrated to, as Instances of `people_to_instances`."""
@@ -170,6 +197,21 @@ class LCRNetROIHeads(ROIHeads):
             people = self.integration(images)
         found = [people_to_instances(*of_image) for of_image in zip(people, decoded, regions, strict=True)]
         return [people if len(people) <= self.max_people else people[: self.max_people] for people in found]
+
+
+def pool(pooler: ROIPooler, maps: list[Tensor], boxes: Tensor, images: Tensor) -> Tensor:
+    """(R, C, H, W) as Detectron2's ROIPooler pools boxes (R, 4) in these images (R,), with one wait for all levels."""
+    regions = torch.cat([images[:, None].to(boxes), boxes], 1)
+    if len(maps) == 1:
+        return pooler.level_poolers[0](maps[0], regions)
+    sizes = (boxes[:, 2:] - boxes[:, :2]).prod(1).sqrt()
+    levels = (pooler.canonical_level + torch.log2(sizes / pooler.canonical_box_size + 1e-8)).floor()
+    levels = levels.clamp(pooler.min_level, pooler.max_level) - pooler.min_level
+    order = levels.argsort(stable=True)
+    counts = (levels[:, None] == torch.arange(len(maps), device=levels.device)).sum(0).tolist()
+    by_level = zip(pooler.level_poolers, maps, regions[order].split(counts), strict=True)
+    pooled = torch.cat([level(of_level, there) for level, of_level, there in by_level])
+    return torch.empty_like(pooled).index_copy(0, order, pooled)
 
 
 def people_to_instances(people: PosesInImage, proposals: PoseProposals, regions: Instances) -> Instances:

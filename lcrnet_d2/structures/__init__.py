@@ -2,7 +2,7 @@
 
 from .anchor_poses import AnchorPoses
 from .display import PERSON_COLOURS, SIDE_COLOURS, bone_colour, person_colour, pose_metadata
-from .ignore_regions import CROWD, PERSON, UNANNOTATED, lies_in_ignored_region
+from .ignore_regions import CROWD, PERSON, UNANNOTATED, intersections, lies_in_ignored_region
 from .pixels import PIXEL_CENTRE
 from .pose_geometry import (
     body_centre,
@@ -34,6 +34,7 @@ __all__ = [
     "body_centre",
     "bone_colour",
     "centre_poses",
+    "intersections",
     "joint_box",
     "lies_in_ignored_region",
     "margin_box",

@@ -6,9 +6,10 @@ and RPN anchors that match no person and lie in one are left out of the losses.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-__all__ = ["CROWD", "PERSON", "UNANNOTATED", "inside_fraction", "lies_in_ignored_region"]
+__all__ = ["CROWD", "PERSON", "UNANNOTATED", "intersections", "lies_in_ignored_region"]
 
 #: A person: matched by proposals, learnt by the RPN, and by the head if its 3D pose is known.
 PERSON = 0
@@ -18,21 +19,28 @@ CROWD = 1
 UNANNOTATED = 2
 
 
-def inside_fraction(boxes: Tensor, regions: Tensor) -> Tensor:
-    """(R, M) share of each box's own area inside each region, boxes (R, 4) and regions (M, 4) in px."""
-    top_left = boxes[:, None, :2].maximum(regions[None, :, :2])
-    bottom_right = boxes[:, None, 2:].minimum(regions[None, :, 2:])
-    intersection = (bottom_right - top_left).clamp(min=0).prod(-1)
-    area = (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(-1)
-    return intersection / area.clamp(min=1e-6)[:, None]
+def intersections(regions: Tensor, boxes: Tensor) -> Tensor:
+    """(..., M, R) px^2 that regions (..., M, 4) and boxes (..., R, 4) share."""
+    left, top, right, bottom = regions[..., None, :].unbind(-1)
+    x1, y1, x2, y2 = boxes.transpose(-1, -2).contiguous()[..., None, :, :].unbind(-2)  # neighbours in memory
+    width = torch.minimum(x2, right) - torch.maximum(x1, left)
+    height = torch.minimum(y2, bottom) - torch.maximum(y1, top)
+    return width.clamp(min=0) * height.clamp(min=0)
 
 
-def lies_in_ignored_region(boxes: Tensor, gt_boxes: Tensor, gt_kinds: Tensor) -> Tensor:
-    """(R,) bool: boxes that, unless they match a person, say nothing about what is background.
+def lies_in_ignored_region(shared: Tensor, areas: Tensor, gt_kinds: Tensor) -> Tensor:
+    """(..., R) bool: boxes that, unless they match a person, say nothing about what is background.
 
     A box at least half inside a region is ignored; but in a partly annotated image one at least half
     inside an annotated person's box is background after all: what is there is known.
+
+    Args:
+        shared: (..., M, R) px^2 that each box has in common with each row's, of `intersections`.
+        areas: (..., R) px^2 of the boxes.
+        gt_kinds: (..., M).
     """
-    inside = inside_fraction(boxes, gt_boxes) >= 0.5
-    in_crowd, in_person = inside[:, gt_kinds == CROWD].any(1), inside[:, gt_kinds == PERSON].any(1)
-    return in_crowd | (inside[:, gt_kinds == UNANNOTATED].any(1) & ~in_person)
+    inside = shared >= 0.5 * areas.clamp(min=1e-6)[..., None, :]
+    in_person, in_crowd, somewhere = (
+        (inside & (gt_kinds == kind)[..., None]).any(-2) for kind in (PERSON, CROWD, UNANNOTATED)
+    )
+    return in_crowd | (somewhere & ~in_person)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+# torch's types leave out its foreach functions.
+# pyright: reportPrivateImportUsage=false
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,12 +25,14 @@ class LossCheck:
     """Losses of a detector in training that are not finite stop it, before they spoil anything.
 
     Where half precision overflowed, the batch is computed again in single precision and its losses are returned
-    instead: that is no reason to stop.
+    instead: that is no reason to stop. Without half precision `GradientCheck` looks at losses and gradients together:
+    a GPU is waited for once.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        #: What the detector was last trained on.
+        #: What the detector was last trained on, and the losses.
         self.records: list[dict[str, Any]] = []
+        self.losses: Mapping[str, Tensor] = {}
         self._model = model
         # No hook after it would see what is raised within: Detectron2's RPN stops at boxes that are not finite.
         self._forward = model.forward
@@ -44,10 +48,16 @@ class LossCheck:
         self.records = batch
         half = torch.is_autocast_enabled(_device(self._model))
         output = self._in_half_precision(batch) if half else self._forward(batch)
-        if not isinstance(output, Mapping) or _are_finite(output):
-            return output
-        values = ", ".join(f"{name} {float(value.detach()):g}" for name, value in output.items())
-        raise FloatingPointError(f"losses that are not finite: {values}")
+        self.losses = output if isinstance(output, Mapping) else {}
+        if half:
+            self.check()
+        return output
+
+    def check(self) -> None:
+        """FloatingPointError where the last losses are not finite."""
+        if self.losses and not _are_finite(self.losses):
+            values = ", ".join(f"{name} {float(value.detach()):g}" for name, value in self.losses.items())
+            raise FloatingPointError(f"losses that are not finite: {values}")
 
     def _in_half_precision(self, batch: list[dict[str, Any]]) -> Any:
         """Where that overflowed in one process, in single precision in all: SyncBN waits for the others."""
@@ -67,17 +77,22 @@ class LossCheck:
 
 
 class GradientCheck(HookBase):
-    """After each backward pass: FloatingPointError for gradients that are not finite, before they reach the weights.
+    """After each backward pass: FloatingPointError for losses or gradients that are not finite, before they reach the
+    weights.
 
     Losses may be finite and their gradients not. Not for AMP, whose scaler looks for overflows by itself.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, losses: LossCheck) -> None:
         self._model = model
+        self._losses = losses
 
     def after_backward(self) -> None:
         gradients = {name: p.grad for name, p in self._model.named_parameters() if p.grad is not None}
-        if gradients and not torch.isfinite(torch.stack([gradient.norm() for gradient in gradients.values()]).sum()):
+        numbers = [loss.detach().float().sum() for loss in self._losses.losses.values()]
+        numbers += torch._foreach_norm(list(gradients.values())) if gradients else []
+        if numbers and not torch.isfinite(torch.stack(numbers)).all():
+            self._losses.check()
             spoilt = [name for name, gradient in gradients.items() if not torch.isfinite(gradient).all()]
             raise FloatingPointError(f"gradients that are not finite, of {_few(spoilt)}")
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+# torch's types leave out its foreach functions.
+# pyright: reportPrivateImportUsage=false
+import copy
 from typing import Any
 
 import torch
 from detectron2.engine import HookBase
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
+from torch import nn
 
 __all__ = ["WeightAverage"]
 
@@ -32,37 +33,37 @@ class WeightAverage(HookBase):
         self.training = training
         #: Both are those of the run that goes on; otherwise what was loaded is in the average alone.
         self.is_resumed = False
-        self._average = AveragedModel(training, multi_avg_fn=_averaging(decay), use_buffers=True)
-
-    @property
-    def model(self) -> nn.Module:
-        """The model with averaged weights."""
-        return self._average.module
+        self._decay = decay
+        #: The model with averaged weights.
+        self.model = copy.deepcopy(training)
+        self._count = 0
 
     def start_from_average(self) -> None:
         """The weights in training become the average: after other weights than a checkpoint's were loaded to it."""
         self.training.load_state_dict(self.model.state_dict())
-        self._average.n_averaged.zero_()
+        self._count = 0
 
+    @torch.no_grad()
     def after_step(self) -> None:
-        self._average.update_parameters(self.training)
+        # Asked of the models each time: fvcore's PreciseBN gives BatchNorm new tensors.
+        averages, current = (
+            [*model.parameters(), *(b for b in model.buffers() if b.is_floating_point())]
+            for model in (self.model, self.training)
+        )
+        if self._count == 0:
+            torch._foreach_copy_(averages, current)
+        else:
+            kept = min(self._decay, (1 + self._count) / (10 + self._count))
+            torch._foreach_lerp_(averages, current, 1 - kept)
+        for counter, value in zip(self.model.buffers(), self.training.buffers(), strict=True):
+            if not counter.is_floating_point():
+                counter.copy_(value)
+        self._count += 1
 
     def state_dict(self) -> dict[str, Any]:
-        return {"training": self.training.state_dict(), "n_averaged": self._average.n_averaged}
+        return {"training": self.training.state_dict(), "n_averaged": torch.tensor(self._count)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.is_resumed = True
         self.training.load_state_dict(state["training"])
-        self._average.n_averaged.copy_(state["n_averaged"])
-
-
-def _averaging(decay: float) -> Any:
-    def update(averages: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
-        kept = min(decay, (1 + float(count)) / (10 + float(count)))
-        for average, value in zip(averages, current, strict=True):
-            if average.is_floating_point():
-                average.lerp_(value, 1 - kept)
-            else:  # counters
-                average.copy_(value)
-
-    return torch.no_grad()(update)
+        self._count = int(state["n_averaged"])

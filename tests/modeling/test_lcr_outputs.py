@@ -5,13 +5,14 @@ import math
 import pytest
 import torch
 from detectron2.layers import ShapeSpec
-from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
 from hypothesis import given
 from hypothesis import strategies as st
+from support.operation_count import as_on_a_gpu
 from torch.nn import functional as F
 
 from lcrnet_d2.modeling import LCROutputLayers, PoseTransform, select_pose_proposals
+from lcrnet_d2.modeling.labelling import SampledBoxes
 from lcrnet_d2.structures import AnchorPoses
 
 WIDTH, CLASSES = 16, 8  # K = 4 with upper-body classes
@@ -42,19 +43,17 @@ def layers(
     return out
 
 
-def sampled(classes: list[int], anchors: AnchorPoses) -> Instances:
-    """Boxes of one image; a box on a person holds exactly its anchor pose, so every target is 0."""
-    n = len(classes)
-    image = Instances((100, 100))
-    boxes = torch.tensor([[10.0, 10.0, 60.0, 90.0]]).expand(n, 4)
-    image.proposal_boxes = Boxes(boxes)
-    image.gt_classes = torch.tensor(classes, dtype=torch.long)
-    if any(c < CLASSES for c in classes):
-        safe = image.gt_classes.clamp(max=CLASSES - 1)
-        placed = anchors.place(boxes)[torch.arange(n), safe]
-        image.gt_keypoints = torch.cat([placed, torch.full((n, 13, 1), 2.0)], -1)
-        image.gt_poses_3d = anchors.poses_3d[safe]
-    return image
+def sampled(classes: list[int], anchors: AnchorPoses, num_images: int = 1) -> SampledBoxes:
+    """People first, then background; a box on a person holds exactly its anchor pose, so every target is 0."""
+    boxes = torch.tensor([[10.0, 10.0, 60.0, 90.0]]).expand(len(classes), 4)
+    of_people = torch.tensor([c for c in classes if c < CLASSES], dtype=torch.long)
+    placed = anchors.place(boxes[: len(of_people)])[torch.arange(len(of_people)), of_people]
+    truth = {
+        "gt_keypoints": torch.cat([placed, torch.full((len(of_people), 13, 1), 2.0)], -1),
+        "gt_poses_3d": anchors.poses_3d[of_people],
+    }
+    images = torch.zeros(len(classes), dtype=torch.long)
+    return SampledBoxes(boxes, images, torch.tensor(classes, dtype=torch.long), truth, num_images)
 
 
 def test_losses_by_hand(anchors: AnchorPoses) -> None:
@@ -62,15 +61,15 @@ def test_losses_by_hand(anchors: AnchorPoses) -> None:
     out = layers(anchors)
     for p in out.parameters():
         torch.nn.init.zeros_(p)
-    images = [sampled([0, 5, CLASSES], anchors), sampled([CLASSES], anchors)]
+    boxes = sampled([0, 5, CLASSES, CLASSES], anchors, num_images=2)
     with EventStorage():
-        losses = out.losses(out(torch.randn(4, WIDTH)), images)
+        losses = out.losses(out(torch.randn(4, WIDTH)), boxes)
     # 4 boxes, divided by the 2 images x 10 boxes the config asks for.
     assert losses["loss_pose_cls"].item() == pytest.approx(4 * math.log(9) / 20)
     assert losses["loss_pose_reg"].item() == pytest.approx(0, abs=1e-9)
     torch.nn.init.constant_(out.pose_pred.bias, 0.5)  # now every delta is 0.5 off: 0.5 * 0.5^2 each
     with EventStorage():
-        losses = out.losses(out(torch.randn(4, WIDTH)), images)
+        losses = out.losses(out(torch.randn(4, WIDTH)), boxes)
     assert losses["loss_pose_reg"].item() == pytest.approx(2 * 13 * 5 * 0.125 / 20, rel=1e-4)
 
 
@@ -78,7 +77,7 @@ def test_a_smaller_beta_makes_the_loss_linear_and_3d_has_its_own_weight(anchors:
     out = layers(anchors, smooth_l1_beta=0.1, weight_3d=0.25)
     torch.nn.init.constant_(out.pose_pred.bias, 0.5)
     with EventStorage():
-        losses = out.losses(out(torch.zeros(1, WIDTH)), [sampled([3], anchors)])
+        losses = out.losses(out(torch.zeros(1, WIDTH)), sampled([3], anchors))
     # Of 13 joints, 2 coordinates in full and 3 for a quarter, each |0.5| - 0.1 / 2 off; 1 image x 10 boxes.
     assert losses["loss_pose_reg"].item() == pytest.approx(13 * (2 + 3 * 0.25) * 0.45 / 10, rel=1e-4)
 
@@ -86,18 +85,23 @@ def test_a_smaller_beta_makes_the_loss_linear_and_3d_has_its_own_weight(anchors:
 def test_only_the_boxs_own_class_is_regressed(anchors: AnchorPoses) -> None:
     out = layers(anchors)
     with EventStorage():
-        out.losses(out(torch.randn(2, WIDTH)), [sampled([3, CLASSES], anchors)])["loss_pose_reg"].backward()
+        out.losses(out(torch.randn(2, WIDTH)), sampled([3, CLASSES], anchors))["loss_pose_reg"].backward()
     touched = out.pose_pred.weight.grad.view(CLASSES, 65, WIDTH).abs().sum((1, 2)) > 0
     assert touched.tolist() == [c == 3 for c in range(CLASSES)]
 
 
-def test_the_gradient_equals_that_of_regressing_every_class(anchors: AnchorPoses) -> None:
+@pytest.mark.parametrize("on_gpu", [False, True])
+def test_the_gradient_equals_that_of_regressing_every_class(
+    on_gpu: bool, anchors: AnchorPoses, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The slow twin computes all classes of every box and keeps the box's own."""
+    if on_gpu:
+        as_on_a_gpu(monkeypatch)
     out, classes = layers(anchors), [3, 0, 3, 7]
     torch.nn.init.normal_(out.pose_pred.weight, std=0.3)
     features = torch.randn(4, WIDTH, requires_grad=True)
     with EventStorage():
-        mine = out.losses(out(features), [sampled(classes, anchors)])["loss_pose_reg"]
+        mine = out.losses(out(features), sampled(classes, anchors))["loss_pose_reg"]
     every_class = out.pose_pred(features).view(4, CLASSES, 13, 5)
     twin = F.smooth_l1_loss(every_class[range(4), classes], torch.zeros(4, 13, 5), reduction="sum") / 10
     wanted = [features, out.pose_pred.weight, out.pose_pred.bias]
@@ -105,11 +109,16 @@ def test_the_gradient_equals_that_of_regressing_every_class(anchors: AnchorPoses
     torch.testing.assert_close(torch.autograd.grad(mine, wanted), torch.autograd.grad(twin, wanted))
 
 
+@pytest.mark.parametrize("on_gpu", [False, True])
 @pytest.mark.parametrize("classes", [[], [CLASSES, CLASSES]], ids=["no boxes", "background alone"])
-def test_losses_without_people_have_the_same_keys_and_gradients(classes: list[int], anchors: AnchorPoses) -> None:
+def test_losses_without_people_have_the_same_keys_and_gradients(
+    classes: list[int], on_gpu: bool, anchors: AnchorPoses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if on_gpu:
+        as_on_a_gpu(monkeypatch)
     out = layers(anchors)
     with EventStorage():
-        losses = out.losses(out(torch.randn(len(classes), WIDTH)), [sampled(classes, anchors)])
+        losses = out.losses(out(torch.randn(len(classes), WIDTH)), sampled(classes, anchors))
     assert set(losses) == {"loss_pose_cls", "loss_pose_reg"}
     sum(losses.values()).backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in out.parameters())

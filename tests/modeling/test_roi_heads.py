@@ -3,12 +3,15 @@ from __future__ import annotations
 import pytest
 import torch
 from detectron2.modeling import build_model
-from detectron2.structures import Boxes, Instances
+from detectron2.modeling.poolers import ROIPooler
+from detectron2.structures import Boxes, Instances, pairwise_iou
 from detectron2.utils.events import EventStorage
 from torch import Tensor, nn
 
 from lcrnet_d2.config import load_config
 from lcrnet_d2.data import PoseTargets
+from lcrnet_d2.modeling.labelling import SampledBoxes
+from lcrnet_d2.modeling.roi_heads import pool
 from lcrnet_d2.structures import PERSON, UNANNOTATED, AnchorPoses
 from tests_support import random_poses, seen_at
 
@@ -51,15 +54,14 @@ def test_every_batch_trains_with_the_same_losses(batch: list[str], model: nn.Mod
     assert head.cls_score.weight.grad is not None and head.pose_pred.weight.grad is not None
 
 
-def sample(model: nn.Module, proposals: Tensor, target: Instances) -> Instances:
+def sample(model: nn.Module, proposals: Tensor, target: Instances) -> SampledBoxes:
     """Labels and samples these proposals alone, without the ground truth among them."""
     heads = model.roi_heads
     image = Instances(target.image_size)
     image.proposal_boxes = Boxes(proposals)
-    image.objectness_logits = torch.zeros(len(proposals))
     appended, heads.proposal_append_gt = heads.proposal_append_gt, False
     with EventStorage():
-        out = heads.label_and_sample_proposals([image], [target])[0]
+        out = heads.label_and_sample([image], [target])
     heads.proposal_append_gt = appended
     return out
 
@@ -68,9 +70,9 @@ def test_regions_that_must_not_be_learnt_from_are_never_sampled(model: nn.Module
     background = model.roi_heads.num_classes
     on_crowd, elsewhere = [72.0, 12.0, 110.0, 80.0], [0.0, 0.0, 20.0, 20.0]
     crowd = sample(model, torch.tensor([on_crowd, elsewhere]), example(anchors, "c")["instances"])
-    assert crowd.proposal_boxes.tensor.tolist() == [elsewhere] and crowd.gt_classes.tolist() == [background]
+    assert crowd.boxes.tolist() == [elsewhere] and crowd.classes.tolist() == [background]
     nobody = sample(model, torch.tensor([on_crowd, elsewhere]), example(anchors, "")["instances"])
-    assert sorted(nobody.gt_classes.tolist()) == [background, background]
+    assert sorted(nobody.classes.tolist()) == [background, background]
 
 
 def test_a_person_without_3d_is_neither_person_nor_background_to_the_head(
@@ -78,7 +80,7 @@ def test_a_person_without_3d_is_neither_person_nor_background_to_the_head(
 ) -> None:
     on_person = [70.0, 10.0, 120.0, 90.0]
     out = sample(model, torch.tensor([on_person, [0.0, 0.0, 20.0, 20.0]]), example(anchors, "x")["instances"])
-    assert out.proposal_boxes.tensor.tolist() == [[0.0, 0.0, 20.0, 20.0]]
+    assert out.boxes.tolist() == [[0.0, 0.0, 20.0, 20.0]]
 
 
 def test_a_partly_annotated_image_teaches_background_only_within_its_people(
@@ -89,21 +91,21 @@ def test_a_partly_annotated_image_teaches_background_only_within_its_people(
     x1, y1 = person_box[0].item() + 1, person_box[1].item() + 1
     inside, outside = [x1, y1, x1 + 8, y1 + 8], [100.0, 5.0, 120.0, 25.0]
     out = sample(model, torch.tensor([inside, outside]), target)
-    assert out.proposal_boxes.tensor.tolist() == [inside]
-    assert out.gt_classes.tolist() == [model.roi_heads.num_classes]
+    assert out.boxes.tolist() == [inside]
+    assert out.classes.tolist() == [model.roi_heads.num_classes]
 
 
 def test_the_whole_image_row_matches_nothing(model: nn.Module, anchors: AnchorPoses) -> None:
     target = example(anchors, "u")["instances"]
     assert target.gt_kinds.tolist() == [UNANNOTATED]
-    assert len(sample(model, torch.tensor([[0.0, 0.0, 128.0, 96.0]]), target)) == 0
+    assert len(sample(model, torch.tensor([[0.0, 0.0, 128.0, 96.0]]), target).boxes) == 0
 
 
 def test_boxes_are_labelled_by_the_row_they_overlap_most(model: nn.Module, anchors: AnchorPoses) -> None:
     target = example(anchors, "p")["instances"]
     assert target.gt_kinds.tolist() == [PERSON, PERSON]  # full body first, then upper body
     out = sample(model, target.gt_boxes.tensor.clone(), target)
-    by_box = {tuple(b): c for b, c in zip(out.proposal_boxes.tensor.tolist(), out.gt_classes.tolist(), strict=True)}
+    by_box = {tuple(b): c for b, c in zip(out.boxes.tolist(), out.classes.tolist(), strict=True)}
     for box, label in zip(target.gt_boxes.tensor.tolist(), target.gt_classes.tolist(), strict=True):
         assert by_box[tuple(box)] == label
     assert target.gt_classes[1] == target.gt_classes[0] + 4  # class K + k shares k's 3D
@@ -147,3 +149,43 @@ def test_nms_can_be_chosen(anchors: AnchorPoses) -> None:
     assert people.pred_spreads_3d.max() == 0
     with pytest.raises(ValueError, match="METHOD"):
         build_model(load_config("Base-LCRNet-Lite0-FPN.yaml", [*OPTS, "MODEL.LCRNET.INTEGRATION.METHOD", "soft"]))
+
+
+@pytest.mark.parametrize("levels", [1, 3])
+def test_pooling_equals_detectron2s(levels: int) -> None:
+    pooler = ROIPooler(7, [1 / 8, 1 / 16, 1 / 32][:levels], 2, "ROIAlignV2")
+    maps = [torch.randn(2, 4, 32 // 2**level, 32 // 2**level, requires_grad=True) for level in range(levels)]
+    corners = 100 * torch.rand(9, 2)
+    boxes = torch.cat([corners, corners + torch.linspace(1, 600, 9)[:, None]], 1)
+    images = torch.tensor([1, 0, 1, 1, 0, 0, 1, 0, 1])
+    mine = pool(pooler, maps, boxes, images)
+    theirs = pooler(maps, [Boxes(boxes[images == 0]), Boxes(boxes[images == 1])])
+    order = images.argsort(stable=True)
+    torch.testing.assert_close(mine[order], theirs)
+    weights = torch.rand(9, 4, 7, 7)
+    gradients = (torch.autograd.grad((w * p).sum(), maps) for w, p in ((weights, mine), (weights[order], theirs)))
+    torch.testing.assert_close(*gradients)
+    assert pool(pooler, maps, boxes[:0], images[:0]).shape == (0, 4, 7, 7)
+
+
+def test_of_a_batch_as_many_boxes_are_sampled_as_the_config_asks_for(model: nn.Module, anchors: AnchorPoses) -> None:
+    """Three images: two people's rows, nobody, and one whose every box is ignored."""
+    targets = [example(anchors, kinds)["instances"] for kinds in ("p", "", "u")]
+    proposals = []
+    for i, image in enumerate(targets):
+        corners = 60 * torch.rand(100 + i, 2)
+        boxes = torch.cat([corners, corners + 5 + 30 * torch.rand(100 + i, 2)], 1)
+        proposals.append(Instances(image.image_size, proposal_boxes=Boxes(boxes)))
+    with EventStorage() as storage:
+        out = model.roi_heads.label_and_sample(proposals, targets)
+    count = model.roi_heads.batch_size_per_image
+    assert torch.bincount(out.images, minlength=3).tolist() == [count, count, 0] and out.num_images == 3
+    people = len(out.truth["gt_poses_3d"])
+    assert people == int((out.classes < model.roi_heads.num_classes).sum()) >= 2  # the rows themselves among them
+    assert (out.classes[people:] == model.roi_heads.num_classes).all()
+    for box, label, pose in zip(out.boxes[:people], out.classes[:people], out.truth["gt_poses_3d"], strict=True):
+        overlaps = pairwise_iou(Boxes(box[None]), targets[0].gt_boxes)[0]
+        best = int(overlaps.argmax())
+        assert overlaps[best] >= 0.5 and label == targets[0].gt_classes[best]
+        assert torch.equal(pose, targets[0].gt_poses_3d[best])
+    assert storage.latest()["roi_head/num_fg_samples"][0] == people / 3

@@ -12,14 +12,12 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode, configurable
-from detectron2.layers import ShapeSpec, shapes_to_tensor
+from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, ROI_BOX_HEAD_REGISTRY, ROI_HEADS_REGISTRY
 from detectron2.modeling.anchor_generator import ANCHOR_GENERATOR_REGISTRY, BufferList, DefaultAnchorGenerator
 from detectron2.modeling.backbone.resnet import BottleneckBlock, ResNet, build_resnet_backbone
 from detectron2.modeling.poolers import ROIPooler
 from detectron2.modeling.proposal_generator import PROPOSAL_GENERATOR_REGISTRY
-from detectron2.modeling.proposal_generator.proposal_utils import find_top_rpn_proposals
-from detectron2.structures import Boxes, Instances
 from torch import Tensor, nn
 
 from lcrnet_d2.modeling import PosesInImage, PoseTransform
@@ -159,30 +157,11 @@ class LastPixelRPN(LCRNetRPN):
     Detectron2 drops them; the released networks let them take the places of others.
     """
 
-    @torch.no_grad()
-    def predict_proposals(
-        self,
-        anchors: list[Boxes],
-        pred_objectness_logits: list[Tensor],
-        pred_anchor_deltas: list[Tensor],
-        image_sizes: list[tuple[int, int]],
-    ) -> list[Instances]:
-        last = torch.stack([shapes_to_tensor([width - 1, height - 1]) for height, width in image_sizes])[:, None]
-        last = last.to(pred_anchor_deltas[0])
-        clipped = [
-            torch.cat([boxes[..., :2].minimum(last), boxes[..., 2:].clamp(min=1)], -1)
-            for boxes in self._decode_proposals(anchors, pred_anchor_deltas)
-        ]
-        return find_top_rpn_proposals(
-            clipped,
-            pred_objectness_logits,
-            image_sizes,
-            self.nms_thresh,
-            self.pre_nms_topk[self.training],
-            self.post_nms_topk[self.training],
-            self.min_box_size,
-            self.training,
-        )
+    @staticmethod
+    def clip(boxes: Tensor, sizes: Tensor) -> Tensor:
+        """As LCRNetRPN's, but no box is empty."""
+        last = sizes[..., :2].to(boxes) - 1
+        return LCRNetRPN.clip(torch.cat([boxes[..., :2].minimum(last), boxes[..., 2:].clamp(min=1)], -1), sizes)
 
 
 class _ToLastPixel(nn.Module):

@@ -1,0 +1,76 @@
+"""A GPU waits for Python: how many operations and waits a batch costs does not grow with its images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from detectron2.modeling import build_model
+from detectron2.structures import Instances
+from detectron2.utils.events import EventStorage
+from support.operation_count import OperationCount, as_on_a_gpu
+from tests_support import random_poses, seen_at
+from torch import nn
+
+from lcrnet_d2.config import load_config
+from lcrnet_d2.data import PoseTargets
+from lcrnet_d2.structures import AnchorPoses
+
+OPTS = ["MODEL.LCRNET.NUM_ANCHOR_POSES", 4, "MODEL.LCRNET.UPPER_BODY", True, "MODEL.FPN.OUT_CHANNELS", 16]
+OPTS += ["MODEL.ROI_BOX_HEAD.FC_DIM", 32, "MODEL.DEVICE", "cpu"]
+BATCHES = (1, 4, 16)
+
+
+@pytest.fixture(scope="module")
+def model(anchors: AnchorPoses) -> nn.Module:
+    torch.manual_seed(0)
+    model = build_model(load_config("Base-LCRNet-Lite0-FPN.yaml", OPTS))
+    model.roi_heads.box_predictor.set_anchor_poses(anchors)
+    return model
+
+
+@pytest.fixture(autouse=True)
+def _on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    as_on_a_gpu(monkeypatch)
+
+
+def target(number: int, anchors: AnchorPoses) -> Instances:
+    """Of the image of this number in a batch: one to four people, some with a crowd, some partly annotated."""
+    people = 1 + number % 4
+    poses = random_poses(people, seed=number)
+    points = torch.cat([seen_at(poses, 40, 48, 45), torch.full((people, 13, 1), 2.0)], -1)
+    crowd = torch.tensor([[70.0, 10.0, 120.0, 90.0]])[: number % 2]
+    return PoseTargets(anchors)(points, poses, torch.zeros(0, 4), crowd, (96, 128), number % 3 == 2)
+
+
+def training_counts(model: Any, images: int, anchors: AnchorPoses) -> OperationCount:
+    """Of everything after the backbone up to the losses."""
+    batch = [{"image": torch.randint(255, (3, 96, 128), dtype=torch.uint8)} for _ in range(images)]
+    inputs = model.train().preprocess_image(batch)
+    features = model.backbone(inputs.tensor)
+    targets = [target(number, anchors) for number in range(images)]
+    with EventStorage(), OperationCount() as count:
+        regions, _ = model.proposal_generator(inputs, features, targets)
+        model.roi_heads(inputs, features, regions, targets)
+    return count
+
+
+def test_training(model: nn.Module, anchors: AnchorPoses) -> None:
+    one, four, sixteen = (training_counts(model, images, anchors) for images in BATCHES)
+    assert four.operations <= 1.5 * one.operations and sixteen.operations <= 1.5 * one.operations
+    assert max(one.waits, four.waits, sixteen.waits) <= 10, sixteen.waits_by_name
+
+
+def test_the_meter_sees_what_it_is_for() -> None:
+    numbers = torch.arange(4.0)
+    with OperationCount() as count:
+        numbers.view(2, 2).sum()
+    assert count.operations == 2 and count.waits == 0
+    with OperationCount() as count:
+        numbers[numbers > 1].tolist()
+        numbers.sum().item()
+        numbers.nonzero()
+        bool(numbers.any())
+        numbers.long().bincount()
+    assert count.waits == 6
