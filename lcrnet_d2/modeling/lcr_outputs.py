@@ -151,7 +151,8 @@ class LCROutputLayers(nn.Module):
         Args:
             predictions: of `forward`, for all `proposals` in order.
             proposals: sampled boxes with gt_classes in [0, C], and on images with people
-                gt_keypoints (n, J, 3) px and gt_poses_3d (n, J, 3) m.
+                gt_keypoints (n, J, 3) px, gt_poses_3d (n, J, 3) m and, where 3D is not exact,
+                gt_pose_3d_weights (n, J, 3).
         """
         logits, features = predictions
         divisor = len(proposals) * self.batch_size_per_image
@@ -161,7 +162,8 @@ class LCROutputLayers(nn.Module):
         deltas = self._regress(features[on_people], gt_classes[on_people])
         targets = self._targets(proposals, deltas)
         losses_reg = F.smooth_l1_loss(deltas, targets, beta=self.smooth_l1_beta, reduction="none")
-        loss_reg = (losses_reg * self._weights).sum() / divisor
+        label_weights = _label_weights(proposals, on_people, self.num_joints)
+        loss_reg = (losses_reg * self._weights * label_weights).sum() / divisor
         _log_accuracy(logits.detach(), gt_classes, on_people)
         return {"loss_pose_cls": loss_cls, "loss_pose_reg": loss_reg}
 
@@ -236,6 +238,15 @@ class LCROutputLayers(nn.Module):
         # Nobody in the batch: an empty product, which still gives every parameter a gradient.
         out = torch.cat(by_class or [self.pose_pred(features)[:, : self.num_joints * 5]])
         return out[torch.argsort(order)].view(-1, self.num_joints, 5)
+
+
+def _label_weights(proposals: list[Instances], on_people: Tensor, num_joints: int) -> Tensor:
+    """(F, J, 5) of boxes on people: 1 for 2D, gt_pose_3d_weights for 3D, 1 where an image has none."""
+    weights_3d = [
+        image.gt_pose_3d_weights if image.has("gt_pose_3d_weights") else on_people.new_ones((len(image), num_joints, 3))
+        for image in proposals
+    ]
+    return F.pad(torch.cat(weights_3d)[on_people].float(), (2, 0), value=1.0)
 
 
 def select_pose_proposals(probabilities: Tensor, min_score: float, min_count: int) -> tuple[Tensor, Tensor, Tensor]:
