@@ -13,7 +13,8 @@ On disk (a superset of COCO's person keypoints, so pycocotools reads it too):
                     pose's size), pose_3d_std [[x, y, z]] * J (standard deviation of each coordinate of
                     pose_3d in metres; without it 3D counts as exact), root_position [x, y, z] of the body
                     centre in camera space, metres, area (of the segment, px^2, as COCO gives it);
-                    objpos [x, y] px, scale (height / 200 px), head_box [x1, y1, x2, y2] px (as MPII gives them: pixel indices), head_size px,
+                    objpos [x, y] px, scale (height / 200 px),
+                    head_box [x1, y1, x2, y2] px (as MPII gives them: pixel indices), head_size px,
                     group (number of MPII's multi-person group), single_person (false: not in that subset)
 
 In memory: Detectron2's dataset dicts. Pixels are continuous there (index + 0.5, added once here, also
