@@ -186,6 +186,9 @@ def _add_data_keys(cfg: CN) -> None:
     cfg.INPUT.LCRNET = CN()
     # A training box whose part inside the image is less of it than this is ignored: neither learnt nor background.
     cfg.INPUT.LCRNET.MIN_VISIBLE_FRACTION = 0.25
+    # Standard deviation, m, at which a coordinate of pseudo 3D (pose_3d_std of the JSON) counts half in the loss:
+    # weight 1 / (1 + (std / this)^2). 3D without one counts in full.
+    cfg.INPUT.LCRNET.HALF_WEIGHT_STD = 0.1
     # Photometric augmentation: brightness, contrast and saturation are scaled by 1 +- this.
     cfg.INPUT.LCRNET.COLOR_JITTER = 0.0
     # In-plane rotation by up to +- this many degrees; carried to 3D as a roll of the camera.

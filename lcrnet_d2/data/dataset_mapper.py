@@ -25,7 +25,7 @@ from .images import ImageFileError, read_image
 from .mosaic import Mosaic
 from .person_zoom import PersonZoom
 from .photographic import Degradation
-from .pose_transforms import transform_poses
+from .pose_transforms import transform_poses, transform_variances
 
 __all__ = ["LCRNetDatasetMapper", "PoseTargets", "build_augmentations", "build_training_mapper"]
 
@@ -37,15 +37,18 @@ class PoseTargets:
     Attributes:
         anchors: label people by the nearest of these (Sec. 3.1).
         min_visible_fraction: rows whose box lies less than this inside the image are dropped.
+        half_weight_std: metres; a 3D coordinate of this standard deviation counts half in the loss.
     """
 
     anchors: AnchorPoses
     min_visible_fraction: float = 0.25
+    half_weight_std: float = 0.1
 
     def __call__(
         self,
         keypoints: Tensor,
         poses_3d: Tensor,
+        variances_3d: Tensor,
         boxes_without_3d: Tensor,
         crowd_boxes: Tensor,
         image_size: tuple[int, int],
@@ -53,42 +56,47 @@ class PoseTargets:
     ) -> Instances:
         """
         Args:
-            keypoints: (N, J, 3) px and v; poses_3d: (N, J, 3) m: the people whose 3D pose is known.
+            keypoints: (N, J, 3) px and v; poses_3d: (N, J, 3) m: the people whose 3D pose is known, with the
+                variances_3d (N, J, 3) m^2 of its coordinates, 0 where it is exact.
             boxes_without_3d: (n, 4) annotated boxes of the others; crowd_boxes: (m, 4).
             image_size: (H, W) px of the augmented image.
             partly_annotated: there may be more people than are annotated.
 
         Returns:
             M rows: gt_boxes (clipped to the image), gt_classes (M,) in [0, C) or -1 without 3D,
-            gt_kinds (M,), gt_keypoints (M, J, 3) px, gt_poses_3d (M, J, 3) m; zeros where unknown.
+            gt_kinds (M,), gt_keypoints (M, J, 3) px, gt_poses_3d (M, J, 3) m, gt_pose_3d_weights (M, J, 3) in
+            [0, 1], what each coordinate counts; zeros where unknown.
         """
         skeleton = self.anchors.skeleton
         upper = torch.zeros(len(keypoints), dtype=torch.bool)
         boxes = margin_box(keypoints[..., :2])
+        weights = 1 / (1 + variances_3d / self.half_weight_std**2)
         if self.anchors.has_upper_body:
             seen = (keypoints[..., 2] >= 1) & _inside(keypoints[..., :2], image_size)
             full = seen[:, skeleton.lower_limbs].any(1)
             upper_boxes = margin_box(keypoints[:, skeleton.upper_body, :2])
             boxes = torch.cat([boxes[full], upper_boxes])
             upper = torch.cat([upper[full], ~upper])
-            keypoints, poses_3d = torch.cat([keypoints[full], keypoints]), torch.cat([poses_3d[full], poses_3d])
+            keypoints, poses_3d, weights = (torch.cat([v[full], v]) for v in (keypoints, poses_3d, weights))
         boxes, kept, cut_off = _clip(boxes, image_size, self.min_visible_fraction)
-        people = [boxes, keypoints[kept], poses_3d[kept], self.anchors.nearest(poses_3d[kept], upper[kept])]
+        labels = self.anchors.nearest(poses_3d[kept], upper[kept])
+        people = [boxes, labels, keypoints[kept], poses_3d[kept], weights[kept]]
         others, _, others_cut_off = _clip(boxes_without_3d, image_size, self.min_visible_fraction)
         crowds = torch.cat([_clip(crowd_boxes, image_size, 0.0)[0], cut_off, others_cut_off])
         everywhere = boxes.new_tensor([[0, 0, image_size[1], image_size[0]]])[: int(partly_annotated)]
         return self._rows(image_size, people, {PERSON: others, CROWD: crowds, UNANNOTATED: everywhere})
 
     def _rows(self, image_size: tuple[int, int], people: list[Tensor], others: dict[int, Tensor]) -> Instances:
-        boxes, keypoints, poses_3d, classes = people
+        boxes, classes, keypoints, poses_3d, weights = people
         extra = sum(len(b) for b in others.values())
         kinds = [torch.full((len(b),), kind) for kind, b in others.items()]
         rows = Instances(image_size)
         rows.gt_boxes = Boxes(torch.cat([boxes, *others.values()]))
         rows.gt_classes = torch.cat([classes, classes.new_full((extra,), -1)])
         rows.gt_kinds = torch.cat([torch.full((len(boxes),), PERSON), *kinds])
-        rows.gt_keypoints = torch.cat([keypoints, keypoints.new_zeros((extra, *keypoints.shape[1:]))])
-        rows.gt_poses_3d = torch.cat([poses_3d, poses_3d.new_zeros((extra, *poses_3d.shape[1:]))])
+        known = {"gt_keypoints": keypoints, "gt_poses_3d": poses_3d, "gt_pose_3d_weights": weights}
+        for name, values in known.items():
+            rows.set(name, torch.cat([values, values.new_zeros((extra, *values.shape[1:]))]))
         return rows
 
 
@@ -147,7 +155,8 @@ class LCRNetDatasetMapper:
         targets = None
         if is_train:
             anchors = load_anchor_poses(cfg)
-            targets = PoseTargets(anchors, cfg.INPUT.LCRNET.MIN_VISIBLE_FRACTION)
+            lcrnet = cfg.INPUT.LCRNET
+            targets = PoseTargets(anchors, lcrnet.MIN_VISIBLE_FRACTION, lcrnet.HALF_WEIGHT_STD)
         return {
             "is_train": is_train,
             "augmentations": build_augmentations(cfg, is_train, cfg.INPUT.LCRNET.CANVAS),
@@ -182,13 +191,15 @@ class LCRNetDatasetMapper:
         known = [a for a in annotations if "pose_3d" in a and not a["iscrowd"]]
         others = [a for a in annotations if "pose_3d" not in a and not a["iscrowd"]]
         crowds = [a for a in annotations if a["iscrowd"]]
-        joints = len(self.skeleton)
-        keypoints = torch.tensor([a["keypoints"] for a in known], dtype=torch.float32).view(-1, joints, 3)
-        poses_3d = torch.from_numpy(np.array([a["pose_3d"] for a in known], dtype=np.float32)).view(-1, joints, 3)
+        exact = np.zeros((len(self.skeleton), 3))
+        keypoints = _per_joint([a["keypoints"] for a in known], self.skeleton)
+        poses_3d = _per_joint([a["pose_3d"] for a in known], self.skeleton)
+        variances = _per_joint([a.get("pose_3d_std", exact) for a in known], self.skeleton).square()
         keypoints, poses_3d = transform_poses(keypoints, poses_3d, transforms, self.skeleton)
         return targets(
             keypoints,
             poses_3d,
+            transform_variances(variances, transforms, self.skeleton),
             torch.from_numpy(transforms.apply_box(_boxes(others))).float(),
             torch.from_numpy(transforms.apply_box(_boxes(crowds))).float(),
             size,
@@ -199,6 +210,11 @@ class LCRNetDatasetMapper:
 def _people(dataset_dict: dict[str, Any]) -> list[dict[str, Any]]:
     """The annotations of single people; none in testing, where dataset dicts may have no annotations."""
     return [a for a in dataset_dict.get("annotations", []) if not a["iscrowd"]]
+
+
+def _per_joint(values: list[Any], skeleton: Skeleton) -> Tensor:
+    """(N, J, 3) of N lists or arrays."""
+    return torch.from_numpy(np.array(values, dtype=np.float32)).view(-1, len(skeleton), 3)
 
 
 def _boxes(annotations: list[dict[str, Any]]) -> np.ndarray:

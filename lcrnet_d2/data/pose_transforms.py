@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..structures import Skeleton
 
-__all__ = ["transform_poses", "transformation_3d"]
+__all__ = ["transform_poses", "transform_variances", "transformation_3d"]
 
 #: A resize that squeezes one axis by more has no 3D counterpart; whole pixels squeeze 400 x 300 by under 1 %.
 _MAX_SQUEEZE = 0.03
@@ -102,3 +102,14 @@ def transform_poses(
     if torch.det(matrix) < 0:
         keypoints, poses_3d = keypoints[:, skeleton.flip_indices], poses_3d[:, skeleton.flip_indices]
     return keypoints, poses_3d
+
+
+def transform_variances(variances: Tensor, transforms: T.TransformList, skeleton: Skeleton) -> Tensor:
+    """The variances (N, J, 3), m^2, of 3D poses' coordinates after augmentations, as `transform_poses` moves those.
+
+    Errors along the axes are taken as independent: a roll by an angle a gives x the variance
+    cos^2 a Var(x) + sin^2 a Var(y).
+    """
+    matrix = transformation_3d(transforms)
+    variances = variances @ matrix.square().T.to(variances)
+    return variances[:, skeleton.flip_indices] if torch.det(matrix) < 0 else variances

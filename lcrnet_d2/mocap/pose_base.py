@@ -20,7 +20,7 @@ from ..structures.whole_files import save_npz
 from .take import Take
 from .takes import subject_of
 
-__all__ = ["PoseBase", "distinct_poses"]
+__all__ = ["PoseBase", "distinct_poses", "even_weights"]
 
 _FORMAT_VERSION = 1
 _MAX_BYTES = 16 * 2**30
@@ -166,3 +166,17 @@ def distinct_poses(
         indices += (start + new.nonzero()[:, 0]).tolist()
         on_progress(start + len(block))
     return torch.tensor(indices, dtype=torch.long)
+
+
+def even_weights(poses_3d: Tensor, clusters: int = 96, seed: int = 0) -> Tensor:
+    """(N,) probabilities that make rare kinds of poses as frequent as common ones, half-way.
+
+    K-means over poses (N, J, 3) turned to one heading; a cluster's share is the root of its size.
+    """
+    from sklearn.cluster import MiniBatchKMeans
+
+    level = without_heading(poses_3d, BODY13).flatten(1).numpy()
+    count = min(clusters, len(level))
+    labels = MiniBatchKMeans(count, random_state=seed, n_init="auto").fit_predict(level)
+    weights = 1 / np.sqrt(np.bincount(labels, minlength=count)[labels])
+    return torch.from_numpy(weights / weights.sum())

@@ -21,7 +21,7 @@ from ..structures import Skeleton, joint_box
 from .view_blocks import BLOCK, MIN_EXTENT, ROWS, ExtentBuffers, projections, runs
 from .virtual_views import ViewBase
 
-__all__ = ["MIN_JOINTS", "PseudoPoseSearch", "PseudoPoses", "is_searchable"]
+__all__ = ["MIN_JOINTS", "PseudoPoseSearch", "PseudoPoses", "is_searchable", "matching_error"]
 
 #: Fewer annotated joints do not fix a pose: below this (and without a shoulder and a hip) no 3D is given.
 MIN_JOINTS = 4
@@ -151,9 +151,7 @@ class PseudoPoseSearch:
         squares = (centred**2 * mask).sum((1, 2)).clamp(min=MIN_EXTENT**2)
         scale = (q * centred * mask).sum((1, 2)) / squares
         fitted = scale[:, None, None] * centred + _mean(poses_2d, annotated)
-        distance = torch.linalg.vector_norm(fitted - poses_2d, dim=-1, keepdim=True)
-        error = _mean(distance, annotated)[:, 0, 0].masked_fill(~hit, torch.inf)
-        relative = error / _sizes(poses_2d, annotated)
+        error, relative = (e.masked_fill(~hit, torch.inf) for e in matching_error(fitted, poses_2d, annotated))
         return PseudoPoses(
             found=hit if max_error is None else hit & (relative <= max_error),
             poses_3d=poses_3d.float(),
@@ -249,6 +247,18 @@ def _mean(values: Tensor, annotated: Tensor) -> Tensor:
     """(N, 1, d) mean of (N, J, d) over the annotated joints."""
     mask = annotated[..., None].to(values)
     return (values * mask).sum(1, keepdim=True) / mask.sum(1, keepdim=True).clamp(min=1)
+
+
+def matching_error(fitted: Tensor, poses_2d: Tensor, annotated: Tensor) -> tuple[Tensor, Tensor]:
+    """(N,) px and (N,) as a fraction of the pose's size: mean distance of the annotated joints to the fitted ones.
+
+    Args:
+        fitted, poses_2d: (N, J, 2) px; ignored where not annotated.
+        annotated: (N, J) bool.
+    """
+    distance = torch.linalg.vector_norm(fitted - poses_2d, dim=-1, keepdim=True)
+    error = _mean(torch.where(annotated[..., None], distance, 0.0), annotated)[:, 0, 0]
+    return error, error / _sizes(poses_2d, annotated)
 
 
 def _directions(poses_2d: Tensor, annotated: Tensor) -> Tensor:

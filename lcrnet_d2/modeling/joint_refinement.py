@@ -6,8 +6,8 @@ posteriori, and by the cell's offset from there:
     c* = argmax  log h(c) - |c - m|^2 / (2 sigma^2),    sigma = max(spread of PPI's mode, MIN_DEVIATION * size)
 
 each axis with its own spread; the person's size is 1.2 sqrt(area of the box around its joints). Cells count whose heat
-h is at least MIN_HEAT and which lie within three sigma. A joint without any, as one that is hidden or outside the image,
-stays where regression and integration put it. 3D poses are left alone.
+h is at least MIN_HEAT and which lie within three sigma. A joint without any, as one that is hidden or outside the
+image, stays where regression and integration put it. 3D poses are left alone.
 
 A peak is one joint of one person. Two people whose joints go to places nearer than a peak is wide (4 cells) want the
 same one: it goes to the one that would lose more by its next best elsewhere (log odds times the person's score), and
@@ -96,7 +96,7 @@ def refine_joints(
 
 
 def _log_posteriors(poses: Tensor, spreads: Tensor, heat: Tensor, rules: RefinementRules) -> tuple[Tensor, Tensor]:
-    """log h - |c - m|^2 / (2 sigma^2) (N, J, h * w), -inf where a joint cannot be, and the cells (h * w, 2), x and y."""
+    """log h - |c - m|^2 / (2 sigma^2) (N, J, h * w), -inf where a joint cannot be, and the cells (h * w, 2)."""
     sizes = 1.2 * (poses.amax(1) - poses.amin(1)).prod(1).sqrt()
     deviations = spreads.maximum(rules.min_deviation * sizes[:, None, None]).clamp(min=STRIDE / 2)
     y, x = (torch.arange(side, device=heat.device, dtype=heat.dtype) for side in heat.shape[1:])

@@ -150,7 +150,8 @@ class LCROutputLayers(nn.Module):
 
         Args:
             predictions: of `forward`, for the sampled boxes.
-            sampled: truth has gt_keypoints (F, J, 3) px and gt_poses_3d (F, J, 3) m.
+            sampled: truth has gt_keypoints (F, J, 3) px, gt_poses_3d (F, J, 3) m and, where 3D is not exact,
+                gt_pose_3d_weights (F, J, 3).
         """
         logits, features = predictions
         divisor = sampled.num_images * self.batch_size_per_image
@@ -166,7 +167,9 @@ class LCROutputLayers(nn.Module):
             truth["gt_poses_3d"],
         )  # t_cB of Sec. 3.1
         losses_reg = F.smooth_l1_loss(deltas, targets, beta=self.smooth_l1_beta, reduction="none")
-        loss_reg = (losses_reg * self._weights).sum() / divisor
+        weights_3d = truth.get("gt_pose_3d_weights", torch.ones_like(truth["gt_poses_3d"]))
+        label_weights = F.pad(weights_3d.to(losses_reg), (2, 0), value=1.0)  # 1 for 2D
+        loss_reg = (losses_reg * self._weights * label_weights).sum() / divisor
         _log_accuracy(logits.detach(), sampled.classes, count)
         return {"loss_pose_cls": loss_cls, "loss_pose_reg": loss_reg}
 

@@ -46,7 +46,7 @@ class LCRNetROIHeads(ROIHeads):
     #: Whether a mirrored image has the mirrored boxes (TEST.AUG.FLIP).
     can_mirror = True
     #: Of the training Instances, what the losses need to know of the boxes on people.
-    target_fields = ("gt_keypoints", "gt_poses_3d")
+    target_fields = ("gt_keypoints", "gt_poses_3d", "gt_pose_3d_weights")
 
     @configurable
     def __init__(
@@ -60,7 +60,7 @@ class LCRNetROIHeads(ROIHeads):
         integration: Integration,
         max_people: int,
         joint_head: JointHead | None = None,
-        refinement_rules: RefinementRules = RefinementRules(),
+        refinement_rules: RefinementRules | None = None,
         **kwargs: Any,
     ) -> None:
         """
@@ -83,7 +83,7 @@ class LCRNetROIHeads(ROIHeads):
         self.integration = integration
         self.max_people = max_people
         self.joint_head = joint_head
-        self.refinement_rules = refinement_rules
+        self.refinement_rules = refinement_rules or RefinementRules()
 
     @classmethod
     def from_config(  # pyright: ignore[reportIncompatibleMethodOverride]  as in Detectron2's own heads
@@ -178,7 +178,9 @@ class LCRNetROIHeads(ROIHeads):
         storage.put_scalar("roi_head/num_fg_samples", people / len(targets))
         storage.put_scalar("roi_head/num_bg_samples", (count - people) / len(targets))
         fields = {
-            name: torch.cat([image.get(name) for image in targets])[rows[which][:people]] for name in self.target_fields
+            name: torch.cat([image.get(name) for image in targets])[rows[which][:people]]
+            for name in self.target_fields
+            if targets[0].has(name)
         }
         return SampledBoxes(boxes[which], images, classes[which], fields, len(targets))
 

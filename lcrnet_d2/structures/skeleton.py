@@ -14,6 +14,7 @@ __all__ = [
     "BODY13",
     "COCO17",
     "H36M17",
+    "LIMBS",
     "LSP14",
     "MPII16",
     "MUPOTS17",
@@ -23,6 +24,12 @@ __all__ = [
 
 _TORSO = ("right_shoulder", "left_shoulder", "right_hip", "left_hip")
 _LOWER_LIMBS = ("right_ankle", "left_ankle", "right_knee", "left_knee")
+
+#: Limbs and the joints they go from and to, on either side of the body.
+LIMBS = {
+    **{"thigh": ("hip", "knee"), "shank": ("knee", "ankle")},
+    **{"upper_arm": ("shoulder", "elbow"), "forearm": ("elbow", "wrist")},
+}
 
 _FACE = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
 
@@ -107,6 +114,16 @@ class Skeleton:
     def upper_body(self) -> list[int]:
         """Everything but knees and ankles: the joints an upper-body box is drawn around."""
         return [i for i in range(len(self)) if i not in self.lower_limbs]
+
+    @cached_property
+    def limbs(self) -> dict[str, tuple[list[int], list[int]]]:
+        """Where the left and the right one of each of `LIMBS` begin and end, of those whose joints there are."""
+        ends = {limb: tuple([f"{side}_{part}" for side in ("left", "right")] for part in LIMBS[limb]) for limb in LIMBS}
+        return {
+            limb: (self.indices(first), self.indices(last))
+            for limb, (first, last) in ends.items()
+            if set(first + last) <= set(self.joints)
+        }
 
     def sources_in(self, source: Skeleton) -> dict[str, tuple[str, ...]]:
         """For each of my joints the joints of `source` whose mean it is; one name means it is the same joint.

@@ -23,7 +23,7 @@ def rows(anchors: AnchorPoses, points: torch.Tensor, v: float = 2.0, fraction: f
     poses = standing_pose().expand(len(points), 13, 3)
     nothing = torch.zeros(0, 4)
     arguments = {"boxes_without_3d": nothing, "crowd_boxes": nothing, "partly_annotated": False} | more
-    return PoseTargets(anchors, fraction)(keypoints, poses, image_size=SIZE, **arguments)
+    return PoseTargets(anchors, fraction)(keypoints, poses, torch.zeros_like(poses), image_size=SIZE, **arguments)
 
 
 def standing_at(x: float, y: float, scale: float = 50) -> torch.Tensor:
@@ -86,9 +86,20 @@ def test_labels_are_the_nearest_anchor_pose(anchors: AnchorPoses) -> None:
     poses = random_poses(20, seed=4)
     keypoints = torch.cat([seen_at(poses, 80, 60, 50), torch.full((20, 13, 1), 2.0)], -1)
     nothing = torch.zeros(0, 4)
-    out = PoseTargets(anchors)(keypoints, poses, nothing, nothing, SIZE, False)
+    out = PoseTargets(anchors)(keypoints, poses, torch.zeros_like(poses), nothing, nothing, SIZE, False)
     distances = (poses[:, None] - anchors.poses_3d[None, :4]).norm(dim=-1).mean(-1)
     assert out.gt_classes[:20].tolist() == distances.argmin(1).tolist()
+
+
+def test_uncertain_3d_counts_less(anchors: AnchorPoses) -> None:
+    """By 1 / (1 + (std / 0.1 m)^2): 1, 0.5 and 0.2 for 0, 0.1 and 0.2 m; in both rows of a person."""
+    keypoints = torch.cat([standing_at(80, 50), torch.full((1, 13, 1), 2.0)], -1)
+    variances = torch.tensor([0.0, 0.1, 0.2]).square().expand(1, 13, 3)
+    nothing, box = torch.zeros(0, 4), torch.tensor([[10.0, 10.0, 50.0, 60.0]])
+    out = PoseTargets(anchors)(keypoints, standing_pose()[None], variances, box, nothing, SIZE, False)
+    expected = torch.tensor([1.0, 0.5, 0.2]).expand(2, 13, 3)
+    torch.testing.assert_close(out.gt_pose_3d_weights[:2], expected)
+    assert len(out) == 3 and out.gt_pose_3d_weights[2].abs().max() == 0  # a box without 3D
 
 
 @pytest.fixture
@@ -111,6 +122,24 @@ def test_from_file_to_rows(files: tuple[Path, Path]) -> None:
     assert records[1]["annotations"]  # the registered dict is left as it was
     nobody = mapper(files[1])(records[0])["instances"]
     assert len(nobody) == 0 and nobody.gt_keypoints.shape == (0, 13, 3)
+
+
+def test_standard_deviations_become_weights_and_follow_a_flip(files: tuple[Path, Path]) -> None:
+    records = load_pose_json(files[0], files[0].parent, BODY13)
+    record = records[1]
+    std = np.zeros((13, 3), np.float32)
+    std[BODY13.index("left_wrist")] = [0.1, 0.0, 0.2]
+    record["annotations"][0]["pose_3d_std"] = std
+    found = set()
+    mapped = mapper(files[1])
+    for _ in range(20):
+        weights = mapped(record)["instances"].gt_pose_3d_weights[0]
+        wrists = [n for n in ("left_wrist", "right_wrist") if weights[BODY13.index(n)].min() < 1]
+        found.add(tuple(wrists))
+        torch.testing.assert_close(weights[BODY13.index(wrists[0])], torch.tensor([0.5, 1.0, 0.2]))
+        assert (weights < 1).sum() == 2
+    assert found == {("left_wrist",), ("right_wrist",)}
+    assert mapped(records[2])["instances"].gt_pose_3d_weights.min() == 1
 
 
 def test_augmented_joints_stay_on_the_body(files: tuple[Path, Path]) -> None:

@@ -9,7 +9,7 @@ from detectron2.data import transforms as T
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lcrnet_d2.data.pose_transforms import transform_poses, transformation_3d
+from lcrnet_d2.data.pose_transforms import transform_poses, transform_variances, transformation_3d
 from lcrnet_d2.placement import PinholeCamera
 from lcrnet_d2.structures import BODY13
 from tests_support import random_poses, seen_at
@@ -172,3 +172,28 @@ def test_a_number_that_is_none_stays_with_its_joint_and_v_goes_with_it() -> None
     assert torch.equal(torch.isfinite(moved).all(-1), ~broken) and torch.equal(torch.isfinite(turned).all(-1), ~broken)
     assert torch.equal(moved[..., 2] == 0, broken)
     assert moved.dtype == turned.dtype == torch.float64
+
+
+def test_variances_by_hand() -> None:
+    """Rolled by 60 degrees, x has a quarter of its own variance and three quarters of y's; z keeps its own."""
+    variances = torch.zeros(1, 13, 3)
+    wrist, other = BODY13.index("right_wrist"), BODY13.index("left_wrist")
+    variances[0, wrist] = torch.tensor([0.04, 0.08, 0.5])
+    turn = T.RotationTransform(HEIGHT, WIDTH, 60)
+    turned = transform_variances(variances, T.TransformList([turn]), BODY13)
+    torch.testing.assert_close(turned[0, wrist], torch.tensor([0.07, 0.05, 0.5]))
+    flipped = transform_variances(variances, T.TransformList([T.HFlipTransform(WIDTH)]), BODY13)
+    torch.testing.assert_close(flipped[0, other], variances[0, wrist])
+    assert flipped[0, wrist].abs().max() == 0
+
+
+def test_variances_are_those_of_transformed_poses() -> None:
+    """The slow twin: many poses drawn about one, moved each by itself."""
+    generator = torch.Generator().manual_seed(0)
+    std = 0.2 * torch.rand(1, 13, 3, generator=generator)
+    drawn = std * torch.randn(20_000, 13, 3, generator=generator)
+    flip, turn = T.HFlipTransform(WIDTH), T.RotationTransform(HEIGHT, WIDTH, 35)
+    transforms = T.TransformList([flip, turn])
+    _, moved = transform_poses(torch.zeros(20_000, 13, 3), drawn, transforms, BODY13)
+    expected = transform_variances(std.square(), transforms, BODY13)[0]
+    torch.testing.assert_close(moved.var(0), expected, atol=1e-4, rtol=0.05)

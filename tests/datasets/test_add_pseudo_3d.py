@@ -8,9 +8,11 @@ import pytest
 import torch
 
 import add_pseudo_3d
+from lcrnet_d2.data.datasets.pose_json import load_pose_json
 from lcrnet_d2.mocap import PoseBase, PseudoPoseSearch, Take, random_views
+from lcrnet_d2.mocap.lifter import Lifter
 from lcrnet_d2.structures import BODY13
-from tests_support import random_poses
+from tests_support import random_poses, standing_pose
 
 J = len(BODY13)
 
@@ -149,3 +151,71 @@ def test_parts_searched_apart_are_put_together(tmp_path: Path, mocap: Path, pose
     monkeypatch.setattr(PseudoPoseSearch, "nearest_views", lambda *_: pytest.fail("all of them have been searched"))
     assert run(poses_json, mocap, tmp_path / "out.json") == whole
     assert list(tmp_path.glob("*progress*")) == []
+
+
+@pytest.fixture
+def lifter(tmp_path: Path) -> Path:
+    """Untrained but for its answer, a standing person of whom each coordinate is uncertain by 0.05 m."""
+    network = Lifter(BODY13, width=16)
+    with torch.no_grad():
+        network.last.weight.zero_()
+        answer = torch.zeros(J, 8)
+        answer[:, :3] = standing_pose()
+        answer[:, 3:6] = np.log(0.05)
+        answer[:, 6:] = standing_pose()[:, :2] / 0.4
+        network.last.bias.copy_(answer.flatten())
+    network.save(tmp_path / "lifter.npz")
+    return tmp_path / "lifter.npz"
+
+
+def lift(poses: Path, lifter: Path, output: Path, *more: str) -> list[dict[str, Any]]:
+    assert add_pseudo_3d.main([str(poses), "--lifter", str(lifter), "--output", str(output), *more]) == 0
+    return json.loads(output.read_text())["annotations"]
+
+
+def test_lifted_people_get_3d_its_uncertainty_and_their_missing_joint(
+    tmp_path: Path, lifter: Path, poses_json: Path, capsys
+) -> None:
+    before = json.loads(poses_json.read_text())["annotations"]
+    after = lift(poses_json, lifter, tmp_path / "out.json")
+    for i in (0, 1):
+        np.testing.assert_allclose(after[i]["pose_3d_std"], np.full((J, 3), 0.05), atol=1e-3)
+        assert after[i]["pose_3d_source"] == "pseudo" and after[i]["pose_3d_error"] > 0
+        assert after[i]["keypoints"][3:] == before[i]["keypoints"][3:]
+        assert after[i]["keypoints"][2] == 0 and after[i]["keypoints"][0] > 50
+    assert "pose_3d" not in after[2] and after[3] == before[3] and after[4] == before[4]
+    assert "3 people: 2 with 3D, 1 with too few joints, 0 rejected" in capsys.readouterr().out
+    info = json.loads((tmp_path / "out.json").read_text())["info"]["pseudo_3d"]
+    assert info == {"lifter": "lifter.npz", "noise": 0.03, "max_std": 0.2, "max_error": None}
+    content = json.loads((tmp_path / "out.json").read_text()) | {"annotations": after[:3]}
+    (tmp_path / "read.json").write_text(json.dumps(content))
+    read = load_pose_json(tmp_path / "read.json", tmp_path, BODY13)[0]["annotations"]
+    assert read[0]["pose_3d_std"].shape == (J, 3) and "pose_3d_std" not in read[2]
+
+
+@pytest.mark.parametrize("gate", [("--max-std", "0.04"), ("--max-error", "0.0001")])
+def test_who_is_too_uncertain_or_does_not_fit_stays_without_3d(
+    tmp_path: Path, lifter: Path, poses_json: Path, gate: tuple[str, str], capsys
+) -> None:
+    lift(poses_json, lifter, tmp_path / "out.json")
+    after = lift(tmp_path / "out.json", lifter, tmp_path / "strict.json", *gate)
+    assert not any("pose_3d" in a or "pose_3d_std" in a for a in after[:3])
+    assert after[0]["keypoints"][:3] == [0, 0, 0]
+    assert "2 rejected" in capsys.readouterr().out
+
+
+def test_a_perfect_lift_has_no_error_through_the_images_own_camera(tmp_path: Path, lifter: Path) -> None:
+    """The standing person 3 m before a camera that looks at (200, 100), seen by it and by one of 60 degrees."""
+    content: dict[str, Any] = {"categories": [{"keypoints": list(BODY13.joints)}], "annotations": []}
+    place = standing_pose() + torch.tensor([0.5, 0.2, 3.0])
+    points = place[:, :2] / place[:, 2:] * 500 + torch.tensor([200.0, 100.0])
+    keypoints = torch.cat([points, torch.full((J, 1), 2.0)], 1).flatten().tolist()
+    camera = {"fx": 500.0, "fy": 500.0, "cx": 200.0, "cy": 100.0}
+    content["images"] = [
+        {"id": 0, "width": 640, "height": 480, "camera": camera},
+        {"id": 1, "width": 640, "height": 480},
+    ]
+    content["annotations"] = [{"image_id": i, "keypoints": keypoints} for i in (0, 1)]
+    (tmp_path / "in.json").write_text(json.dumps(content))
+    after = lift(tmp_path / "in.json", lifter, tmp_path / "out.json")
+    assert after[0]["pose_3d_error"] < 2e-3 < after[1]["pose_3d_error"]  # half precision

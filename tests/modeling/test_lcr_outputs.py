@@ -82,6 +82,18 @@ def test_a_smaller_beta_makes_the_loss_linear_and_3d_has_its_own_weight(anchors:
     assert losses["loss_pose_reg"].item() == pytest.approx(13 * (2 + 3 * 0.25) * 0.45 / 10, rel=1e-4)
 
 
+def test_uncertain_3d_counts_less_and_2d_in_full(anchors: AnchorPoses) -> None:
+    """Every delta is 0.5 off, 0.125 of loss: 2 x 13 of 2D, and of the first person's 3D a fifth, the second's all."""
+    out = layers(anchors)
+    torch.nn.init.constant_(out.pose_pred.bias, 0.5)
+    first, second = sampled([0, CLASSES], anchors), sampled([3], anchors)
+    first.gt_pose_3d_weights = torch.full((2, 13, 3), 0.2)
+    with EventStorage():
+        losses = out.losses(out(torch.zeros(3, WIDTH)), [first, second])
+    expected = 13 * (2 + 3 * 0.2 + 2 + 3) * 0.125 / 20
+    assert losses["loss_pose_reg"].item() == pytest.approx(expected, rel=1e-4)
+
+
 def test_only_the_boxs_own_class_is_regressed(anchors: AnchorPoses) -> None:
     out = layers(anchors)
     with EventStorage():

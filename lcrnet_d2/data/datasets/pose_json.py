@@ -10,13 +10,15 @@ On disk (a superset of COCO's person keypoints, so pycocotools reads it too):
     annotations[i]: image_id, bbox [x, y, w, h], iscrowd, keypoints [x, y, v] * J (COCO pixel indices)
                     optional pose_3d [[x, y, z]] * J in metres, camera axes, relative to the body centre,
                     pose_3d_source "measured" | "pseudo" | "synthetic", pose_3d_error (fraction of the
-                    pose's size), root_position [x, y, z] of the body centre in camera space, metres,
-                    area (of the segment, px^2, as COCO gives it); objpos [x, y] px, scale (height / 200 px),
+                    pose's size), pose_3d_std [[x, y, z]] * J (standard deviation of each coordinate of
+                    pose_3d in metres; without it 3D counts as exact), root_position [x, y, z] of the body
+                    centre in camera space, metres, area (of the segment, px^2, as COCO gives it);
+                    objpos [x, y] px, scale (height / 200 px),
                     head_box [x1, y1, x2, y2] px (as MPII gives them: pixel indices), head_size px,
                     group (number of MPII's multi-person group), single_person (false: not in that subset)
 
 In memory: Detectron2's dataset dicts. Pixels are continuous there (index + 0.5, added once here, also
-subtracted once here), boxes are x1, y1, x2, y2 and `pose_3d` is a (J, 3) float32 array.
+subtracted once here), boxes are x1, y1, x2, y2, `pose_3d` and `pose_3d_std` are (J, 3) float32 arrays.
 Visibility v: 2 seen, 1 annotated but hidden, 0 completed (with pose_3d) or not annotated (without).
 """
 
@@ -216,6 +218,11 @@ def _person(where: str, annotation: dict[str, Any], skeleton: Skeleton) -> dict[
         source = _field(where, annotation, "pose_3d_source")
         if source not in POSE_3D_SOURCES:
             raise PoseFileError(f"{where}: pose_3d_source is {source!r}, expected one of {POSE_3D_SOURCES}")
+    if "pose_3d_std" in annotation:
+        std = _numbers(where, "pose_3d_std", annotation["pose_3d_std"], (len(skeleton), 3))
+        if "pose_3d" not in person or (std < 0).any():
+            raise PoseFileError(f"{where}: pose_3d_std is below 0 or without a pose_3d")
+        person["pose_3d_std"] = std.astype(np.float32)
     for key, shape in _EXTRA_SHAPES.items():
         if key in annotation:
             _numbers(where, key, annotation[key], shape)
@@ -257,8 +264,9 @@ def _to_json(person: dict[str, Any]) -> dict[str, Any]:
         keypoints = keypoints - [PIXEL_CENTRE, PIXEL_CENTRE, 0.0]
         out["keypoints"] = [round(v, 4) for v in keypoints.ravel().tolist()]
         out["num_keypoints"] = int((keypoints[:, 2] > 0).sum())
-    if "pose_3d" in person:
-        out["pose_3d"] = np.asarray(person["pose_3d"], dtype=np.float64).round(6).tolist()
+    for key in ("pose_3d", "pose_3d_std"):
+        if key in person:
+            out[key] = np.asarray(person[key], dtype=np.float64).round(6).tolist()
     return out | {key: _plain(person[key]) for key in _ANNOTATION_EXTRAS if key in person}
 
 

@@ -181,3 +181,30 @@ def test_registering_twice_is_fine_another_file_under_the_name_is_not(file: Path
 
 def test_summary(file: Path) -> None:
     assert summary(load_pose_json(file, file.parent, BODY13)) == "6 images, 5 people (3D: 5 measured), 0 crowds"
+
+
+def test_standard_deviations_are_kept_and_checked(file: Path) -> None:
+    content = json.loads(file.read_text())
+    std = [[0.01, 0.02, 0.125]] * 13
+    content["annotations"][2]["pose_3d_std"] = std
+    file.write_text(json.dumps(content))
+    records = load_pose_json(file, file.parent, BODY13)
+    write_pose_json(file.parent / "again.json", records, BODY13)
+    for path in (file, file.parent / "again.json"):
+        people = [a for r in load_pose_json(path, file.parent, BODY13) for a in r["annotations"]]
+        np.testing.assert_allclose(people[2]["pose_3d_std"], std, atol=1e-6)
+        assert people[2]["pose_3d_std"].dtype == np.float32 and "pose_3d_std" not in people[1]
+    for bad, message in (
+        ([[0.1, 0.1]] * 13, "shape"),
+        ([[-0.1, 0.1, 0.1]] * 13, "below 0"),
+        ([[None] * 3] * 13, "NaN"),
+    ):
+        content["annotations"][2]["pose_3d_std"] = bad
+        file.write_text(json.dumps(content))
+        with pytest.raises(PoseFileError, match=rf"annotations\[2\].*pose_3d_std.*{message}"):
+            load_pose_json(file, file.parent, BODY13)
+    del content["annotations"][2]["pose_3d"]
+    content["annotations"][2]["pose_3d_std"] = std
+    file.write_text(json.dumps(content))
+    with pytest.raises(PoseFileError, match="without a pose_3d"):
+        load_pose_json(file, file.parent, BODY13)

@@ -1,0 +1,88 @@
+"""What 3D is worth beyond 2D: depths and lengths of limbs, and which way a body faces. Pure, as metrics.py.
+
+Shapes: N poses, J joints, L limbs (left and right of one kind). NumPy arrays or torch tensors in, float64 of the kind
+of the first argument out. `visible` (N, J) bool names the joints that count: a limb counts where both its ends do.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..structures import Skeleton
+from .pose_arrays import Array, checked_poses, in_kind_of
+
+__all__ = ["depth_metrics", "heading_error", "limb_vectors"]
+
+
+def limb_vectors(poses_3d: Tensor, limb: tuple[list[int], list[int]]) -> Tensor:
+    """(N, L, 3) from where a limb (of `Skeleton.limbs`) begins to where it ends."""
+    first, last = limb
+    return poses_3d[:, last] - poses_3d[:, first]
+
+
+def depth_metrics(
+    pred: np.ndarray | Tensor, gt: np.ndarray | Tensor, skeleton: Skeleton, visible: np.ndarray | Tensor | None = None
+) -> dict[str, float]:
+    """Whether limbs go towards the camera or away as they do in truth, how long they are, and which way people face.
+
+    Args:
+        pred, gt: (N, J, 3) m, camera axes.
+        skeleton: names the J joints.
+        visible: (N, J) bool, all if None.
+
+    Returns:
+        for each limb of `LIMBS` that the skeleton has depth_correlation_LIMB, Pearson's r of z from its beginning to
+        its end with the truth, and length_ratio_LIMB, the median of predicted over true length; depth_sign, % of all
+        these limbs that go towards the camera where they do in truth, away where they do; heading_error_deg, the
+        median of `heading_error`, and turned_round, % of people off by more than 90 degrees. NaN without limbs or
+        people to count.
+    """
+    pred64, gt64, mask = checked_poses(pred, gt, visible)
+    metrics: dict[str, float] = {}
+    right: list[Tensor] = []
+    for name, limb in skeleton.limbs.items():
+        counts = mask[:, limb[0]] & mask[:, limb[1]]
+        found, true = (limb_vectors(poses, limb)[counts] for poses in (pred64, gt64))
+        metrics[f"depth_correlation_{name}"] = _correlation(found[:, 2], true[:, 2])
+        metrics[f"length_ratio_{name}"] = float((found.norm(dim=1) / true.norm(dim=1)).nanmedian())
+        right.append(found[:, 2].sign() == true[:, 2].sign())
+    signs = torch.cat(right) if right else torch.zeros(0)
+    turned = heading_error(pred64, gt64, skeleton, mask)
+    turned = turned[~turned.isnan()]
+    return {
+        "depth_sign": 100 * float(signs.double().mean()),
+        **metrics,
+        "heading_error_deg": float(turned.nanmedian()),
+        "turned_round": 100 * float((turned > 90).double().mean()),
+    }
+
+
+def heading_error(
+    pred: Array, gt: np.ndarray | Tensor, skeleton: Skeleton, visible: np.ndarray | Tensor | None = None
+) -> Array:
+    """(N,) degrees between the directions people face, seen from above: square to both shoulders' and both hips' lines.
+
+    NaN where a shoulder or hip does not count, or where one side is straight above the other.
+
+    Args:
+        pred, gt: (N, J, 3) m, camera axes.
+        skeleton: names the J joints.
+        visible: (N, J) bool, all if None.
+    """
+    pred64, gt64, mask = checked_poses(pred, gt, visible)
+    headings = []
+    for poses in (pred64, gt64):
+        right, left = (poses[:, skeleton.indices([f"{s}_shoulder", f"{s}_hip"])].sum(1) for s in ("right", "left"))
+        across = (left - right)[:, [0, 2]]
+        headings.append(torch.where(across.norm(dim=1) > 1e-9, torch.atan2(across[:, 1], across[:, 0]), torch.nan))
+    apart = (headings[0] - headings[1] + torch.pi).remainder(2 * torch.pi) - torch.pi
+    return in_kind_of(pred, torch.where(mask[:, skeleton.torso].all(1), apart.abs().rad2deg(), torch.nan))
+
+
+def _correlation(found: Tensor, true: Tensor) -> float:
+    """Pearson's r of (n,) values, NaN where one of them does not vary."""
+    found, true = found - found.mean(), true - true.mean()
+    size = found.norm() * true.norm()
+    return float((found * true).sum() / size) if size > 0 else float("nan")
