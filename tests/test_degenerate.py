@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 from detectron2.layers import ShapeSpec
-from detectron2.structures import Boxes, Instances
+from detectron2.structures import Instances
 from detectron2.utils.events import EventStorage
 
 from lcrnet_d2.data import PoseTargets
 from lcrnet_d2.modeling import LCROutputLayers, PoseTransform, integrate_pose_proposals
+from lcrnet_d2.modeling.labelling import SampledBoxes
 from lcrnet_d2.structures import BODY13, AnchorPoses, margin_box
 from lcrnet_d2.structures.anchor_clustering import cluster_poses
 from tests_support import random_poses, seen_at, standing_pose
@@ -25,7 +26,7 @@ def targets(anchors: AnchorPoses, points: torch.Tensor) -> Instances:
     keypoints = torch.cat([points, torch.full((len(points), 13, 1), 2.0)], -1)
     nothing = torch.zeros(0, 4)
     poses_3d = standing_pose().expand(len(points), 13, 3)
-    return PoseTargets(anchors)(keypoints, poses_3d, nothing, nothing, (100, 100), False)
+    return PoseTargets(anchors)(keypoints, poses_3d, torch.zeros_like(poses_3d), nothing, nothing, (100, 100), False)
 
 
 def test_people_wholly_outside_and_without_extent_have_no_row(one_anchor: AnchorPoses) -> None:
@@ -51,17 +52,16 @@ def test_one_anchor_pose_trains_and_detects(one_anchor: AnchorPoses) -> None:
         min_proposals=500,
     )
     out.set_anchor_poses(one_anchor)
-    image = Instances((100, 100))
-    image.proposal_boxes = Boxes(torch.tensor([[10.0, 10, 60, 90], [0, 0, 9, 9], [5, 5, 5, 5]]))
-    image.gt_classes = torch.tensor([0, 1, 0])  # a person, background, a person in a box of no size
-    image.gt_keypoints = torch.cat([one_anchor.place(image.proposal_boxes.tensor)[:, 0], torch.ones(3, 13, 1)], -1)
-    image.gt_poses_3d = one_anchor.poses_3d.expand(3, 13, 3)
+    boxes = torch.tensor([[10.0, 10, 60, 90], [5, 5, 5, 5], [0, 0, 9, 9]])
+    classes = torch.tensor([0, 0, 1])  # a person, a person in a box of no size, background
+    keypoints = torch.cat([one_anchor.place(boxes[:2])[:, 0], torch.ones(2, 13, 1)], -1)
+    truth = {"gt_keypoints": keypoints, "gt_poses_3d": one_anchor.poses_3d.expand(2, 13, 3)}
     predictions = out(torch.randn(3, 8))
     with EventStorage():
-        losses = out.losses(predictions, [image])
+        losses = out.losses(predictions, SampledBoxes(boxes, torch.zeros(3, dtype=torch.long), classes, truth, 1))
     sum(losses.values()).backward()
     assert all(torch.isfinite(p.grad).all() for p in out.parameters())
-    (proposals,) = out.inference(predictions, [image.proposal_boxes.tensor])
+    (proposals,) = out.inference(predictions, [boxes])
     assert len(proposals.scores) == 3 and torch.isfinite(proposals.poses_2d).all()
     (none,) = out.inference(out(torch.zeros(0, 8)), [torch.zeros(0, 4)])
     assert len(none.scores) == 0

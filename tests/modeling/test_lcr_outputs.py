@@ -8,7 +8,7 @@ from detectron2.layers import ShapeSpec
 from detectron2.utils.events import EventStorage
 from hypothesis import given
 from hypothesis import strategies as st
-from support.operation_count import as_on_a_gpu
+from operation_count import as_on_a_gpu
 from torch.nn import functional as F
 
 from lcrnet_d2.modeling import LCROutputLayers, PoseTransform, select_pose_proposals
@@ -86,10 +86,10 @@ def test_uncertain_3d_counts_less_and_2d_in_full(anchors: AnchorPoses) -> None:
     """Every delta is 0.5 off, 0.125 of loss: 2 x 13 of 2D, and of the first person's 3D a fifth, the second's all."""
     out = layers(anchors)
     torch.nn.init.constant_(out.pose_pred.bias, 0.5)
-    first, second = sampled([0, CLASSES], anchors), sampled([3], anchors)
-    first.gt_pose_3d_weights = torch.full((2, 13, 3), 0.2)
+    boxes = sampled([0, 3, CLASSES], anchors, num_images=2)
+    boxes.truth["gt_pose_3d_weights"] = torch.tensor([0.2, 1.0])[:, None, None].expand(2, 13, 3)
     with EventStorage():
-        losses = out.losses(out(torch.zeros(3, WIDTH)), [first, second])
+        losses = out.losses(out(torch.zeros(3, WIDTH)), boxes)
     expected = 13 * (2 + 3 * 0.2 + 2 + 3) * 0.125 / 20
     assert losses["loss_pose_reg"].item() == pytest.approx(expected, rel=1e-4)
 

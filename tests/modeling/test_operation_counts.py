@@ -9,7 +9,7 @@ import torch
 from detectron2.modeling import build_model
 from detectron2.structures import Instances
 from detectron2.utils.events import EventStorage
-from support.operation_count import OperationCount, as_on_a_gpu
+from operation_count import OperationCount, as_on_a_gpu
 from torch import nn
 
 from lcrnet_d2.config import load_config
@@ -41,7 +41,9 @@ def target(number: int, anchors: AnchorPoses) -> Instances:
     poses = random_poses(people, seed=number)
     points = torch.cat([seen_at(poses, 40, 48, 45), torch.full((people, 13, 1), 2.0)], -1)
     crowd = torch.tensor([[70.0, 10.0, 120.0, 90.0]])[: number % 2]
-    return PoseTargets(anchors)(points, poses, torch.zeros(0, 4), crowd, (96, 128), number % 3 == 2)
+    return PoseTargets(anchors)(
+        points, poses, torch.zeros_like(poses), torch.zeros(0, 4), crowd, (96, 128), number % 3 == 2
+    )
 
 
 def training_counts(model: Any, images: int, anchors: AnchorPoses) -> OperationCount:

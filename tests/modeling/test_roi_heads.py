@@ -35,7 +35,13 @@ def example(anchors: AnchorPoses, kinds: str) -> dict[str, Tensor | Instances | 
     keypoints = torch.cat([points, torch.full((len(points), 13, 1), 2.0)], -1)
     box = torch.tensor([[70.0, 10.0, 120.0, 90.0]])
     rows = PoseTargets(anchors)(
-        keypoints, poses, box[: kinds.count("x")], box[: kinds.count("c")], (96, 128), "u" in kinds
+        keypoints,
+        poses,
+        torch.zeros_like(poses),
+        box[: kinds.count("x")],
+        box[: kinds.count("c")],
+        (96, 128),
+        "u" in kinds,
     )
     image = torch.randint(0, 255, (3, 96, 128), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     return {"image": image, "instances": rows, "height": 96, "width": 128}

@@ -6,7 +6,7 @@ from detectron2.modeling import build_model
 from detectron2.modeling.proposal_generator import RPN
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
-from support.operation_count import as_on_a_gpu
+from operation_count import as_on_a_gpu
 from torch import Tensor
 
 from lcrnet_d2.config import load_config
