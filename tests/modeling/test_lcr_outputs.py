@@ -8,12 +8,12 @@ from detectron2.layers import ShapeSpec
 from detectron2.utils.events import EventStorage
 from hypothesis import given
 from hypothesis import strategies as st
-from operation_count import as_on_a_gpu
 from torch.nn import functional as F
 
 from lcrnet_d2.modeling import LCROutputLayers, PoseTransform, select_pose_proposals
 from lcrnet_d2.modeling.labelling import SampledBoxes
 from lcrnet_d2.structures import AnchorPoses
+from operation_count import as_on_a_gpu
 
 WIDTH, CLASSES = 16, 8  # K = 4 with upper-body classes
 

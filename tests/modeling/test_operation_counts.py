@@ -9,12 +9,12 @@ import torch
 from detectron2.modeling import build_model
 from detectron2.structures import Instances
 from detectron2.utils.events import EventStorage
-from operation_count import OperationCount, as_on_a_gpu
 from torch import nn
 
 from lcrnet_d2.config import load_config
 from lcrnet_d2.data import PoseTargets
 from lcrnet_d2.structures import AnchorPoses
+from operation_count import OperationCount, as_on_a_gpu
 from tests_support import random_poses, seen_at
 
 OPTS = ["MODEL.LCRNET.NUM_ANCHOR_POSES", 4, "MODEL.LCRNET.UPPER_BODY", True, "MODEL.FPN.OUT_CHANNELS", 16]

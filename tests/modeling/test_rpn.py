@@ -6,12 +6,12 @@ from detectron2.modeling import build_model
 from detectron2.modeling.proposal_generator import RPN
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
-from operation_count import as_on_a_gpu
 from torch import Tensor
 
 from lcrnet_d2.config import load_config
 from lcrnet_d2.modeling import LCRNetRPN
 from lcrnet_d2.structures import CROWD, PERSON, UNANNOTATED
+from operation_count import as_on_a_gpu
 
 ANCHORS = [Boxes(torch.tensor([[0.0, 0.0, 20.0, 20.0], [0.0, 0.0, 20.0, 18.0], [60.0, 60.0, 80.0, 80.0]]))]
 
