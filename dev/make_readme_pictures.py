@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tools"))
 
 from demo import check_writable, find_images
 from lcrnet_d2.data import read_image
