@@ -170,7 +170,7 @@ def _add_joint_refinement_keys(cfg: CN) -> None:
     node.CONV_DIMS = []
     # Weights of loss_joint_heat and loss_joint_offset.
     node.HEAT_WEIGHT = 1.0
-    node.OFFSET_WEIGHT = 1.0
+    node.OFFSET_WEIGHT = 0.5
     # Standard deviation of a joint around its integrated place, at least: a share of the person's size.
     node.MIN_DEVIATION = 0.12
     # Cells of less heat do not count; a joint without any near stays where PPI has it.

@@ -96,7 +96,7 @@ def refine_joints(
 
 
 def _log_posteriors(poses: Tensor, spreads: Tensor, heat: Tensor, rules: RefinementRules) -> tuple[Tensor, Tensor]:
-    """log h - |c - m|^2 / (2 sigma^2) (N, J, h * w), -inf where a joint cannot be, and the cells (h * w, 2)."""
+    """(N, J, h * w) log h - |c - m|^2 / (2 sigma^2), -inf where a joint cannot be; the cells (h * w, 2), x and y."""
     sizes = 1.2 * (poses.amax(1) - poses.amin(1)).prod(1).sqrt()
     deviations = spreads.maximum(rules.min_deviation * sizes[:, None, None]).clamp(min=STRIDE / 2)
     y, x = (torch.arange(side, device=heat.device, dtype=heat.dtype) for side in heat.shape[1:])
