@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..structures import CROWD, PERSON, SKELETONS, UNANNOTATED
+from .batches import image_numbers
 
 __all__ = ["STRIDE", "JointHead", "JointMap", "JointMaps", "JointTargets", "joint_losses", "joint_targets"]
 
@@ -103,7 +104,7 @@ class _Branch(nn.Module):
     def __init__(self, in_channels: int, width: int, out_channels: int) -> None:
         super().__init__()
         self.separable = _Separable(in_channels, width)
-        self.predict = nn.Conv2d(width, out_channels, 1)
+        self.predict: Any = nn.Conv2d(width, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.predict(self.separable(x))
@@ -141,8 +142,8 @@ class JointHead(nn.Module):
         self.heat = _Branch(in_channels, self.WIDTH, num_joints)
         self.offset = _Branch(in_channels, self.WIDTH, 2 * num_joints)
         nn.init.normal_(self.heat.predict.weight, std=0.01)
-        nn.init.constant_(self.heat.predict.bias, -4.0)  # nearly all cells are empty: they cost little from the start
-        nn.init.constant_(self.offset.predict.bias, 0.5)
+        self.heat.predict.bias.data.fill_(-4.0)  # nearly all cells are empty: they cost little from the start
+        self.offset.predict.bias.data.fill_(0.5)
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
@@ -171,7 +172,7 @@ class JointHead(nn.Module):
 
     def losses(self, maps: JointMaps, targets: list[Instances]) -> dict[str, Tensor]:
         """Both losses, weighted; `targets` as the mapper makes them (rows of structures/rows.py)."""
-        heat, offset = joint_losses(maps, joint_targets(targets, maps.heat.shape[-2:]))
+        heat, offset = joint_losses(maps, joint_targets(targets, (maps.heat.shape[2], maps.heat.shape[3])))
         return {"loss_joint_heat": self.weights[0] * heat, "loss_joint_offset": self.weights[1] * offset}
 
 
@@ -189,9 +190,7 @@ def joint_targets(targets: list[Instances], size: tuple[int, int]) -> JointTarge
         targets: per image gt_boxes, gt_classes, gt_kinds and gt_keypoints (px).
         size: (h, w) cells.
     """
-    rows = [len(image) for image in targets]
-    device = targets[0].gt_boxes.device
-    images = torch.repeat_interleave(torch.tensor(rows)).to(device, non_blocking=True)
+    images = image_numbers([len(image) for image in targets], targets[0].gt_boxes.device)
     keypoints = torch.cat([image.gt_keypoints for image in targets])
     boxes = torch.cat([image.gt_boxes.tensor for image in targets]) / STRIDE
     kinds = torch.cat([image.gt_kinds for image in targets])

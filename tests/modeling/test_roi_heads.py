@@ -60,6 +60,44 @@ def test_every_batch_trains_with_the_same_losses(batch: list[str], model: nn.Mod
     assert head.cls_score.weight.grad is not None and head.pose_pred.weight.grad is not None
 
 
+@pytest.fixture(scope="module")
+def model_with_heat_maps(anchors: AnchorPoses) -> nn.Module:
+    torch.manual_seed(0)
+    model = build_model(load_config("Base-LCRNet-MobileNetV2-FPN.yaml", OPTS))
+    model.roi_heads.box_predictor.set_anchor_poses(anchors)
+    return model
+
+
+@pytest.mark.parametrize("batch", [["p"], [""], ["x"], ["u"], ["ppxcu", "c", ""]], ids=str)
+def test_every_batch_trains_the_heat_maps_too(
+    batch: list[str], model_with_heat_maps: nn.Module, anchors: AnchorPoses
+) -> None:
+    model = model_with_heat_maps
+    model.train().zero_grad()
+    with EventStorage():
+        losses = model([example(anchors, kinds) for kinds in batch])
+    assert {name for name in losses if "joint" in name} == {"loss_joint_heat", "loss_joint_offset"}
+    sum(losses.values()).backward()
+    without = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert not without and all(torch.isfinite(p.grad).all() for p in model.parameters() if p.requires_grad)
+
+
+def test_heat_maps_move_2d_joints_and_nothing_else(model_with_heat_maps: nn.Module, anchors: AnchorPoses) -> None:
+    model = model_with_heat_maps.eval()
+    heads, image = model.roi_heads, [example(anchors, "p")]
+    with torch.no_grad():
+        nn.init.constant_(heads.joint_head.heat.predict.bias, 0.0)  # everywhere evidence
+        refined = model(image)[0]["instances"]
+        heads.joint_head, head = None, heads.joint_head
+        plain = model(image)[0]["instances"]
+        heads.joint_head = head
+    assert len(plain) > 0 and not refined.pred_keypoints.equal(plain.pred_keypoints)
+    assert refined.pred_poses_3d.equal(plain.pred_poses_3d) and refined.scores.equal(plain.scores)
+    size = torch.tensor([128.0, 96.0])
+    torch.testing.assert_close(refined.pred_integrated_keypoints * size, plain.pred_keypoints[..., :2])
+    assert not plain.has("pred_integrated_keypoints")
+
+
 def sample(model: nn.Module, proposals: Tensor, target: Instances) -> SampledBoxes:
     """Labels and samples these proposals alone, without the ground truth among them."""
     heads = model.roi_heads
