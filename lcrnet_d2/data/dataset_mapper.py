@@ -285,7 +285,7 @@ def _resizing(cfg: CfgNode, canvas: int) -> list[T.Augmentation]:
     if cfg.INPUT.LCRNET.PERSON_SIZE:
         if canvas == 0:
             raise ValueError("INPUT.LCRNET.PERSON_SIZE is a share of a canvas: set INPUT.LCRNET.CANVAS")
-        return [PersonZoom(canvas, cfg.INPUT.LCRNET.PERSON_SIZE)]
+        return [PersonZoom(canvas, cfg.INPUT.LCRNET.PERSON_SIZE, cfg.INPUT.LCRNET.CUT_PEOPLE)]
     if canvas > 0:
         low, high = cfg.INPUT.LCRNET.SCALE_RANGE
         # Detectron2 annotates the size as a tuple of one.

@@ -25,6 +25,7 @@ from lcrnet_d2.structures import BODY13
 from rendered_scenes.motions import Motions, even_weights, split_of
 from rendered_scenes.scene import SPLITS
 from rendered_scenes.shards import SetPlan, render_set
+from rendered_scenes.shots import SHOTS
 from rendered_scenes.studio import StudioMaker
 
 _FPS = 10.0
@@ -47,6 +48,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--panoramas", nargs="*", type=Path, default=[], help="folders of panoramas")
     parser.add_argument("--mocap", nargs="+", type=Path, required=True, help="ASF/AMC takes: folders or archives")
     parser.add_argument("--clothes", type=Path, help="archive of MakeHuman clothes, shoes and hair (.mhclo + .obj)")
+    parser.add_argument(
+        "--shots", choices=tuple(SHOTS), default="whole", help="whole people, or people cut, close, seated ... (whole)"
+    )
     args = parser.parse_args(arguments)
     if args.count < 1 or args.workers < 1:
         parser.error("--count and --workers are at least 1")
@@ -88,7 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
     motions = args.out / "motions.npz"
     prepare_motions(motions, args.split, args.mocap)
     maker = StudioMaker(motions, tuple(args.backgrounds), tuple(args.panoramas), args.clothes)
-    rendered = render_set(args.out, SetPlan(args.split, args.count, args.seed, material), maker, args.workers)
+    rendered = render_set(args.out, SetPlan(args.split, args.count, args.seed, material, args.shots), maker, args.workers)
     print(f"{rendered} pictures rendered, {args.count} in {args.out}")
     return 0
 

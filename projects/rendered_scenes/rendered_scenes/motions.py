@@ -28,6 +28,11 @@ VAL_TAKES_EVERY = 12
 
 _FORMAT = 1
 _MAX_BYTES = 4 * 2**30  # 500 bytes a pose
+_SITTING_LIMBS = [
+    (f"{side}_{start}", f"{side}_{end}")
+    for start, end in (("shoulder", "hip"), ("hip", "knee"), ("knee", "ankle"))
+    for side in ("left", "right")
+]
 _ARRAYS = ("turns", "lift", "poses_3d", "weights")
 
 
@@ -68,6 +73,12 @@ class Motions:
         """(T, 3, 3) turns of one pose."""
         return Rotation.from_quat(self.turns[index]).as_matrix()
 
+    def seated(self) -> np.ndarray:
+        """(N,) bool: trunk upright, both thighs nearly level, shanks downwards, as on a chair."""
+        down = np.stack([_down(self.poses_3d, *ends) for ends in _SITTING_LIMBS])
+        trunk, thighs, shanks = down[:2], down[2:4], down[4:]
+        return (trunk > 0.8).all(0) & (np.abs(thighs) < 0.6).all(0) & (shanks > 0.4).all(0)
+
     def save(self, path: str | Path) -> None:
         """Writes an .npz, whole or not at all."""
         save_npz(path, format=_FORMAT, parts=np.array(PARTS), **vars(self))
@@ -85,6 +96,12 @@ class Motions:
             raise ValueError(f"{path} holds motions of another version; delete it, it is made again")
         file = read_npz(path, _ARRAYS, _MAX_BYTES)
         return cls(*(file[name] for name in _ARRAYS))
+
+
+def _down(poses_3d: np.ndarray, start: str, end: str) -> np.ndarray:
+    """(N,) cosine between the vertical and a limb: 1 hangs down, 0 is level."""
+    limb = poses_3d[:, BODY13.index(end)] - poses_3d[:, BODY13.index(start)]
+    return limb[:, 1] / np.linalg.norm(limb, axis=1).clip(1e-6)
 
 
 def even_weights(poses_3d: np.ndarray, clusters: int = 96, seed: int = 0) -> np.ndarray:

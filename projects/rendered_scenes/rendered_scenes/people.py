@@ -77,13 +77,15 @@ class BodyShop:
         self._skin = _Layer(model.template.astype(np.float32), arm, model.faces, model.normals_of)
         self._used = np.unique(model.faces)
         self._layer_of = cache(self._new_layer)
+        sitting = motions.weights * motions.seated()
+        self._sitting = sitting / sitting.sum() if sitting.any() else motions.weights
 
-    def person(self, rng: np.random.Generator) -> RestingPerson:
-        """A random body in a random pose with random clothes."""
+    def person(self, rng: np.random.Generator, seated: bool = False) -> RestingPerson:
+        """A random body in a random pose, of those that sit if there are any and `seated` asks for it, dressed."""
         model, motions = self._model, self._motions
         phenotype = Phenotype.sample(rng)
         rest = model.shape(phenotype)
-        index = int(rng.choice(len(motions), p=motions.weights))
+        index = int(rng.choice(len(motions), p=self._sitting if seated else motions.weights))
         surface = model.pose(rest, bone_turns(model, rest, motions.matrices(index)))
         meshes = self._dressed(rng, rest, surface, phenotype.gender > 0.5)
         joints = surface.joints @ _BODY_TO_WORLD
@@ -97,8 +99,7 @@ class BodyShop:
 
     def place(self, person: RestingPerson, place: Place, owner: int) -> Person:
         """The person at a place, drawn under a number in the owner buffer."""
-        c, s = np.cos(place.heading), np.sin(place.heading)
-        turn = np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
+        turn = place.turn
         meshes = [
             replace(mesh, vertices=mesh.vertices @ turn + place.foot, normals=mesh.normals @ turn, owner=owner)
             for mesh in person.meshes

@@ -1,13 +1,16 @@
-"""Camera and where people stand: from a distant group to someone larger than the picture."""
+"""Camera and where people stand."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import atan2, cos, exp, log, radians, sin
 
 import numpy as np
 
 from lcrnet_d2.data.synthetic.camera import Camera
+
+from .shots import Framing
 
 __all__ = ["Place", "sample_camera", "sample_image_size", "sample_places"]
 
@@ -21,32 +24,38 @@ class Place:
     foot: np.ndarray
     heading: float
 
+    @property
+    def turn(self) -> np.ndarray:
+        """(3, 3): `points @ turn` turns what faces the camera to this heading."""
+        c, s = np.cos(self.heading), np.sin(self.heading)
+        return np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
+
 
 def sample_image_size(rng: np.random.Generator) -> tuple[int, int]:
     """(H, W)."""
     return _SIZES[rng.choice(len(_SIZES), p=[0.32, 0.28, 0.14, 0.12, 0.14])]
 
 
-def sample_camera(rng: np.random.Generator, image_size: tuple[int, int], subject_height: float) -> tuple[Camera, float]:
-    """A camera whose subject, `subject_height` metres tall, takes 25 to 170 % of the picture's height.
+def sample_camera(
+    rng: np.random.Generator,
+    image_size: tuple[int, int],
+    framing: Callable[[np.random.Generator], Framing],
+    subject_height: float,
+) -> tuple[Camera, float]:
+    """A camera that shows a subject, `subject_height` metres tall, as `framing` asks.
 
-    Vertical field of view 24 to 68 degrees; 0.3 to 4.5 m above the ground, mostly at hand height; looking at the
-    subject, a little off the middle; rolled.
+    Vertical field of view 24 to 68 degrees; looking at the subject, a little off the middle; rolled.
 
     Returns:
         the camera and the subject's distance along the ground in metres.
     """
     height, width = image_size
     focal = height / (2 * np.tan(radians(exp(rng.uniform(log(24), log(68)))) / 2))
-    low, high = ((0.5, 1.0), (0.25, 0.5), (1.0, 1.7))[rng.choice(3, p=(0.6, 0.26, 0.14))]
-    share = exp(rng.uniform(log(low), log(high)))
-    above = rng.uniform(*((0.9, 1.9), (0.25, 0.9), (1.9, 4.5))[rng.choice(3, p=(0.66, 0.14, 0.2))])
-    distance = max(subject_height * focal / (height * share), 0.9)
-    aim_height = subject_height * rng.uniform(0.45, 0.6)
-    if share > 1.0:
-        aim_height = subject_height * rng.uniform(0.35, 0.85)
+    wanted = framing(rng)
+    above = wanted.above
+    distance = max(subject_height * focal / (height * wanted.share), wanted.nearest)
     off_middle = rng.uniform(-0.1, 0.1) * height
-    pitch = atan2(above - aim_height, distance) - atan2(off_middle, focal)
+    pitch = atan2(above - wanted.aim, distance) - atan2(off_middle, focal)
     roll = radians(float(np.clip(rng.normal(0, 3.0), -9, 9)) if rng.random() < 0.9 else rng.uniform(-25, 25))
     cp, sp, cr, sr = cos(pitch), sin(pitch), cos(roll), sin(roll)
     pitched = np.array([[1.0, 0.0, 0.0], [0.0, cp, -sp], [0.0, sp, cp]])
@@ -55,17 +64,27 @@ def sample_camera(rng: np.random.Generator, image_size: tuple[int, int], subject
     return Camera(focal, focal, cx, cy, height, width, rolled @ pitched, above), distance
 
 
-def sample_places(rng: np.random.Generator, camera: Camera, distance: float, count: int) -> list[Place]:
-    """The subject's place and those of up to count - 1 others, nearer and farther, at least 0.45 m from each other."""
-    feet = [_on_ground(camera, rng.uniform(0.35, 0.65), distance)]
+def sample_places(
+    rng: np.random.Generator, camera: Camera, distance: float, count: int, crowded: bool = False
+) -> list[Place]:
+    """The subject's place and those of up to count - 1 others, at least 0.45 m from each other.
+
+    The others stand nearer and farther, anywhere; in a crowd beside and behind the subject, so that one hides the other.
+    """
+    column = rng.uniform(0.35, 0.65)
+    feet = [_on_ground(camera, column, distance)]
     gap = rng.choice([0.45, 0.6, 0.9])  # crowded or loose
     for _ in range(count - 1):
         for _ in range(12):
             away = distance * exp(rng.normal(0.25, 0.45))
             if away > 25:
                 continue
-            foot = _on_ground(camera, rng.uniform(-0.02, 1.02), max(away, 0.9))
-            if min(float(np.linalg.norm(foot - other)) for other in feet) > gap:
+            if crowded:
+                away = distance + rng.uniform(-0.5, 1.2)
+                foot = _on_ground(camera, column, max(away, 0.9)) + np.array([rng.uniform(-0.9, 0.9), 0.0, 0.0])
+            else:
+                foot = _on_ground(camera, rng.uniform(-0.02, 1.02), max(away, 0.9))
+            if min(float(np.linalg.norm(foot - other)) for other in feet) > (0.4 if crowded else gap):
                 feet.append(foot)
                 break
     return [Place(foot, rng.uniform(0, 2 * np.pi)) for foot in feet]

@@ -32,7 +32,7 @@ from .scene import RenderedPerson, RenderedScene, Studio
 __all__ = ["ANNOTATIONS", "GENERATOR_VERSION", "SHARD_SIZE", "SetPlan", "render_set", "scene_to_dataset_dict"]
 
 #: To be counted up whenever the scenes of a seed change.
-GENERATOR_VERSION = 3
+GENERATOR_VERSION = 4
 ANNOTATIONS = "annotations.json"
 SHARD_SIZE = 100
 
@@ -47,12 +47,14 @@ class SetPlan:
     Attributes:
         split, count, seed: scenes 0 .. count - 1 of a split.
         material: names of the folders and archives that were used; ends up in the annotation file.
+        shots: what the scenes show, see `SHOTS`.
     """
 
     split: str
     count: int
     seed: int
     material: dict[str, list[str]]
+    shots: str = "whole"
 
 
 def render_set(folder: str | Path, plan: SetPlan, make_studio: Callable[[], Studio], workers: int = 1) -> int:
@@ -99,7 +101,7 @@ def scene_to_dataset_dict(scene: RenderedScene, image_id: int, file_name: str) -
 
 def _annotation(person: RenderedPerson) -> dict[str, Any]:
     found: dict[str, Any] = {"bbox": person.box.tolist(), "bbox_mode": BoxMode.XYXY_ABS, "category_id": 0}
-    found |= {"iscrowd": int(person.barely_seen), "area": person.num_pixels}
+    found |= {"iscrowd": int(person.barely_seen and not person.fills_picture), "area": person.num_pixels}
     if person.barely_seen:
         return found
     keypoints = [
@@ -167,7 +169,7 @@ def _write_shard(folder: Path, plan: SetPlan, start: int, size: int, on_picture:
     unfinished.mkdir()
     records = []
     for index in range(start, start + size):
-        scene = _studio.scene(plan.split, plan.seed, index)
+        scene = _studio.scene(plan.split, plan.seed, index, plan.shots)
         name = f"{index:06d}.jpg"
         if not cv2.imwrite(str(unfinished / name), scene.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]):
             raise OSError(f"cannot write {unfinished / name}")

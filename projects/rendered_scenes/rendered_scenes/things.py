@@ -10,7 +10,7 @@ from .body_model import incidence, vertex_normals
 from .gl_renderer import Mesh
 from .outfits import cloth_colour
 
-__all__ = ["sample_thing"]
+__all__ = ["sample_thing", "seat", "table_before"]
 
 _CUBE = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-1.0, 0.0) for z in (-0.5, 0.5)])  # stands on y = 0, y down
 _SIDES = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
@@ -31,16 +31,54 @@ def sample_thing(rng: np.random.Generator, foot: np.ndarray, owner: int) -> Mesh
         parts = [_revolved([(radius * np.cos(a) + 1e-4, radius * (1 + np.sin(a))) for a in angles])]
     else:
         parts = _table(rng, kind == "bench")
+    return _mesh(rng, *_joined(parts), foot, owner, rng.uniform(0, 2 * np.pi))
+
+
+def seat(rng: np.random.Generator, hips: np.ndarray, forward: np.ndarray, ground: float, owner: int) -> Mesh:
+    """A stool or a chair under somebody.
+
+    Args:
+        hips: (3,) world metres, between the hip joints; forward: (3,) level, of length 1, along the thighs.
+        ground: y of the ground.
+    """
+    height = max(ground - hips[1] - 0.11, 0.1)  # the skin is 0.1 m below the joints
+    width = rng.uniform(0.4, 0.6)
+    parts = [_box(np.array([width, height, 0.42]), np.zeros(3))]
+    if rng.random() < 0.6:
+        parts.append(_box(np.array([width, height + rng.uniform(0.35, 0.6), 0.05]), np.array([0.0, 0.0, -0.22])))
+    foot = np.array([hips[0], ground, hips[2]]) + 0.03 * forward
+    return _mesh(rng, *_joined(parts), foot, owner, _angle(forward))
+
+
+def table_before(
+    rng: np.random.Generator, middle: np.ndarray, forward: np.ndarray, ground: float, height: float, owner: int
+) -> Mesh:
+    """A table, or a counter closed down to the ground, across the way `forward` (3,) from `middle` (3,) metres."""
+    width, depth = rng.uniform(0.8, 2.0), rng.uniform(0.4, 0.8)
+    parts = _table_of(width, depth, height)
+    if rng.random() < 0.4:
+        parts = [_box(np.array([width, height, depth]), np.zeros(3))]
+    foot = np.array([middle[0], ground, middle[2]]) + (rng.uniform(0.25, 0.4) + depth / 2) * forward
+    return _mesh(rng, *_joined(parts), foot, owner, _angle(forward))
+
+
+def _angle(forward: np.ndarray) -> float:
+    """Radians by which `_mesh` turns what faces z so that it faces `forward`."""
+    return float(np.arctan2(forward[0], forward[2]))
+
+
+def _joined(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
     vertices, faces, offset = [], [], 0
     for points, triangles in parts:
         vertices.append(points)
         faces.append(triangles + offset)
         offset += len(points)
-    return _mesh(rng, np.concatenate(vertices), np.concatenate(faces), foot, owner)
+    return np.concatenate(vertices), np.concatenate(faces)
 
 
-def _mesh(rng: np.random.Generator, rest: np.ndarray, faces: np.ndarray, foot: np.ndarray, owner: int) -> Mesh:
-    angle = rng.uniform(0, 2 * np.pi)
+def _mesh(
+    rng: np.random.Generator, rest: np.ndarray, faces: np.ndarray, foot: np.ndarray, owner: int, angle: float
+) -> Mesh:
     c, s = np.cos(angle), np.sin(angle)
     vertices = rest @ np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]).T + foot
     normals = vertex_normals(vertices, faces, incidence(faces, len(vertices)))
@@ -88,6 +126,10 @@ def _revolved(profile: list[tuple[float, float]], around: int = 20) -> tuple[np.
 def _table(rng: np.random.Generator, is_bench: bool) -> list[tuple[np.ndarray, np.ndarray]]:
     height = rng.uniform(0.38, 0.5) if is_bench else rng.uniform(0.65, 1.0)
     width, depth = rng.uniform(0.7, 1.8), rng.uniform(0.3, 0.45) if is_bench else rng.uniform(0.5, 0.9)
+    return _table_of(width, depth, height)
+
+
+def _table_of(width: float, depth: float, height: float) -> list[tuple[np.ndarray, np.ndarray]]:
     parts = [_box(np.array([width, 0.05, depth]), np.array([0.0, -height, 0.0]))]
     for x in (-0.46, 0.46):
         for z in (-0.44, 0.44):
