@@ -15,7 +15,7 @@ from ..structures import Skeleton, centre_poses
 from .dataset_metrics import FoundPeople, find_people
 from .metrics import auc_3d, pck_3d
 from .people import MIN_JOINTS_SEEN, ImagePredictions, ImageTruth, PredictedPeople, truth_from_dict
-from .report import Report, detected_people, markdown_table, mean_with_interval, methods_in
+from .report import METHOD_LABELS, Report, detected_people, markdown_table, mean_with_interval, methods_in
 
 __all__ = ["CameraSpaceErrors", "Placement", "camera_space_errors", "report_3d_sets", "report_camera_space"]
 
@@ -99,7 +99,7 @@ def report_camera_space(
         detected = [detected_people(predictions[i], method, score_threshold) for i in kept]
         errors = _errors_of_found(to_find, detected, place, skeleton)
         metrics[f"camera_space_{method}"] = _metrics(errors, to_find.num_people)
-        rows.append([method.upper(), *_cells(errors, to_find.num_people)])
+        rows.append([METHOD_LABELS[method], *_cells(errors, to_find.num_people)])
     header = ["", "placed / found / people", "MRPE (mm)", "PCK_abs found (%)", "PCK_abs all (%)"]
     protocol = (
         f"Camera space: root: body centre; {len(skeleton)} joints ({skeleton.name}); no alignment; people matched in "
@@ -218,7 +218,7 @@ def report_3d_sets(
             **{name: _mean(values) for name, values in percent.items()},
         }
         cells = [mean_with_interval(values) for values in percent.values()]
-        rows.append([method.upper(), f"{len(found.keys)} / {n_people}", *cells])
+        rows.append([METHOD_LABELS[method], f"{len(found.keys)} / {n_people}", *cells])
     header = ["", "found / people", "3DPCK found (%)", "AUC found (%)", "3DPCK all (%)", "AUC all (%)"]
     protocol = (
         f"3DPCK under 150 mm, AUC over 0, 5 ... 150 mm; root: {root.replace('_', ' ')}; {len(skeleton)} joints "

@@ -23,7 +23,7 @@ from pycocotools.cocoeval import Params
 from ..structures import COCO17, PIXEL_CENTRE, Skeleton
 from .gathering import PredictionCollector, gather_predictions
 from .people import ImagePredictions, ImageTruth, PredictedPeople, truth_from_dict
-from .report import METHODS
+from .report import METHODS, detected_people
 
 __all__ = ["COCOKeypointEvaluator", "coco_ground_truth", "keypoint_precisions", "oks_sigmas"]
 
@@ -63,12 +63,14 @@ class COCOKeypointEvaluator(PredictionCollector):
     def evaluate(self) -> dict[str, dict[str, float]]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """{"keypoints_nms": ..., "keypoints_ppi": ...}, each AP, AP50, AP75, APm, APl in percent.
 
-        NaN where nobody is annotated or detected; {} on all processes but the main one.
+        With heat maps "keypoints_refined" too. NaN where nobody is annotated or detected; {} on all processes but the
+        main one.
         """
         gathered = gather_predictions(self._predictions, self._distributed)
         if self._distributed and not comm.is_main_process():
             return {}
-        detected = {method: [(p, getattr(p, method)) for p in gathered] for method in METHODS}
+        methods = [m for m in METHODS if m != "refined" or any(p.refined is not None for p in gathered)]
+        detected = {method: [(p, detected_people(p, method)) for p in gathered] for method in methods}
         return OrderedDict(keypoint_precisions(DatasetCatalog.get(self._dataset_name), detected, self._skeleton))
 
 

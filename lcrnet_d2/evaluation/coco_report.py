@@ -10,7 +10,7 @@ import numpy as np
 from ..structures import COCO17, Skeleton
 from .coco_keypoints import keypoint_precisions
 from .people import ImagePredictions
-from .report import Report, detected_people, markdown_table, methods_in
+from .report import METHOD_LABELS, Report, detected_people, markdown_table, methods_in
 
 __all__ = ["report_coco"]
 
@@ -33,7 +33,7 @@ def report_coco(
     detected = {m: [(p, detected_people(p, m, score_threshold)) for p in predictions] for m in methods}
     metrics = keypoint_precisions(records, detected, skeleton)
     names = list(next(iter(metrics.values())))
-    rows = [[m.upper(), *(f"{metrics[f'keypoints_{m}'][name]:.1f}" for name in names)] for m in methods]
+    rows = [[METHOD_LABELS[m], *(f"{metrics[f'keypoints_{m}'][name]:.1f}" for name in names)] for m in methods]
     return Report(
         metrics, "\n".join(["# COCO keypoints\n", _protocol(records, skeleton), markdown_table(["", *names], rows)])
     )

@@ -15,6 +15,7 @@ from ..structures import AnchorPoses, Skeleton, centre_poses
 from .matching import match_people
 from .metrics import mpjpe, pck_2d, pck_3d
 from .people import ImagePredictions, ImageTruth, PredictedPeople, predictions_in_order
+from .report import detected_people
 
 __all__ = ["FoundPeople", "evaluate_predictions", "find_people", "pair_by_image"]
 
@@ -78,8 +79,10 @@ def evaluate_predictions(
             mpjpe_mm, mpjpe_rigid_mm, pck_3d_150mm (%): found people with a 3D pose,
             pck_2d (% of the annotated joints within 0.1 sqrt(box area)): found people,
             pck_2d_all: all people counted, those missed with 0;
-        "common", on the people that both find: n_people, n_people_3d, and mpjpe_mm, mpjpe_rigid_mm,
-            pck_3d_150mm, pck_2d with the prefixes nms_, ppi_, anchor_ and mean_pose_ (3D only).
+        with heat maps "pose_refined", the same of PPI's people with refined joints;
+        "common", on the people that all find: n_people, n_people_3d, and mpjpe_mm, mpjpe_rigid_mm,
+            pck_3d_150mm, pck_2d, error_2d (% of sqrt(box area)) with the prefixes nms_, ppi_, refined_, anchor_ and
+            mean_pose_ (3D only).
 
     Raises:
         ValueError: no images, predictions for an image twice, or for one that is not in the data set.
@@ -89,11 +92,11 @@ def evaluate_predictions(
     by_image = pair_by_image(truths, predictions, len(skeleton))
     ppi = find_people(truths, [_above(p.ppi, ppi_score_threshold) for p in by_image])
     nms = find_people(truths, [_above(p.nms, nms_score_threshold) for p in by_image])
-    return {
-        "pose_ppi": _method_metrics(truths, ppi, skeleton),
-        "pose_nms": _method_metrics(truths, nms, skeleton),
-        "common": _common_metrics(nms, ppi, skeleton, mean_pose, anchors),
-    }
+    found = {"ppi": ppi, "nms": nms}
+    if any(p.refined is not None for p in by_image):
+        found["refined"] = find_people(truths, [detected_people(p, "refined", ppi_score_threshold) for p in by_image])
+    by_method = {f"pose_{method}": _method_metrics(truths, people, skeleton) for method, people in found.items()}
+    return by_method | {"common": _common_metrics(found, skeleton, mean_pose, anchors)}
 
 
 def pair_by_image(
@@ -159,21 +162,17 @@ def _method_metrics(truths: Sequence[ImageTruth], found: FoundPeople, skeleton: 
 
 
 def _common_metrics(
-    nms: FoundPeople,
-    ppi: FoundPeople,
+    found: dict[str, FoundPeople],
     skeleton: Skeleton,
     mean_pose: np.ndarray | None,
     anchors: AnchorPoses | None,
 ) -> dict[str, float]:
-    row_of = {tuple(key): row for row, key in enumerate(ppi.keys.tolist())}
-    pairs = [(row, row_of[tuple(key)]) for row, key in enumerate(nms.keys.tolist()) if tuple(key) in row_of]
-    nms_rows, ppi_rows = np.array(pairs, dtype=int).reshape(-1, 2).T
-    nms, ppi = nms.rows(nms_rows), ppi.rows(ppi_rows)
-    results = {"n_people": float(len(pairs)), "n_people_3d": float(nms.measured_3d.any(1).sum())}
-    poses = {
-        "nms": (nms.detected.poses_2d, nms.detected.poses_3d),
-        "ppi": (ppi.detected.poses_2d, ppi.detected.poses_3d),
-    }
+    row_of = {m: {tuple(key): row for row, key in enumerate(people.keys.tolist())} for m, people in found.items()}
+    keys = [key for key in row_of["nms"] if all(key in rows for rows in row_of.values())]
+    common = {m: people.rows(np.array([row_of[m][k] for k in keys], dtype=int)) for m, people in found.items()}
+    nms = common["nms"]
+    results = {"n_people": float(len(keys)), "n_people_3d": float(nms.measured_3d.any(1).sum())}
+    poses = {m: (people.detected.poses_2d, people.detected.poses_3d) for m, people in common.items()}
     if anchors is not None:
         poses["anchor"] = _anchor_poses(anchors, nms.detected)
     for name, (poses_2d, poses_3d) in poses.items():
@@ -214,4 +213,10 @@ def _metrics_3d(poses_3d: np.ndarray, found: FoundPeople, skeleton: Skeleton) ->
 def _metrics_2d(poses_2d: np.ndarray, found: FoundPeople) -> dict[str, float]:
     size = np.sqrt(np.prod(found.boxes[:, 2:] - found.boxes[:, :2], axis=1))
     shares = pck_2d(torch.from_numpy(poses_2d), found.true_2d, size, found.annotated_2d, _PCK_2D_THRESHOLD)
-    return {"pck_2d": 100 * float(shares.mean())}
+    distances = np.linalg.norm(poses_2d - found.true_2d, axis=-1) / np.maximum(size, 1e-9)[:, None]
+    counts = found.annotated_2d.sum(1)
+    errors = (distances * found.annotated_2d).sum(1)[counts > 0] / counts[counts > 0]
+    return {
+        "pck_2d": 100 * float(shares.mean()),
+        "error_2d": 100 * float(errors.mean()) if len(errors) else float("nan"),
+    }

@@ -11,7 +11,7 @@ from ..structures import AnchorPoses, Skeleton
 from .mpii import PCKhCurve, RarityCurve, SinglePersonErrors, pckh_curve, rarity_curve, single_person_errors
 from .mpii_groups import Group, groups_of, joint_average_precisions, mean_over_joints, mean_precision_interval
 from .people import ImagePredictions
-from .report import Report, detected_people, markdown_table, mean_with_interval, methods_in
+from .report import METHOD_LABELS, Report, detected_people, markdown_table, mean_with_interval, methods_in
 
 __all__ = ["report_mpii_multi", "report_mpii_single"]
 
@@ -83,7 +83,7 @@ def report_mpii_multi(
             **{f"map_{d}": float(mean_over_joints(ap)) for d, ap in precisions.items()},
             **{f"ap_0.5_{joint}": float(ap) for joint, ap in zip(skeleton.joints, precisions[0.5], strict=True)},
         }
-        rows.append([method.upper(), *(_mean_precision(groups, d, ap) for d, ap in precisions.items())])
+        rows.append([METHOD_LABELS[method], *(_mean_precision(groups, d, ap) for d, ap in precisions.items())])
     header = ["", "mAP@0.5 (%)", "mAP@1 (%)"]
     joint_rows = [[j, *(f"{ap[i]:.1f}" for ap in per_joint.values())] for i, j in enumerate(skeleton.joints)]
     tables = [markdown_table(header, rows), markdown_table(["AP@0.5", *map(str.upper, per_joint)], joint_rows)]
@@ -133,7 +133,8 @@ def _single_section(method: str, single: SinglePersonErrors, curve: PCKhCurve, s
     rows = [[f"{d}", f"{_at(curve, d)[0]:.1f}", *(f"{value:.1f}" for value in _at(curve, d)[1])] for d in _PRINTED]
     paper = ", ".join(f"{value} % at {delta}" for delta, value in _PAPER_PCKH.items())
     return (
-        f"## {method.upper()}\n\n{len(single.is_found)} people, {int(single.is_found.sum())} found. Per-pose PCKh@0.5: "
+        f"## {METHOD_LABELS[method]}\n\n"
+        f"{len(single.is_found)} people, {int(single.is_found.sum())} found. Per-pose PCKh@0.5: "
         f"{mean_with_interval(correct)} % [95 % interval]. The paper, on its own validation set: {paper}.\n\n"
         + markdown_table(header, rows)
     )

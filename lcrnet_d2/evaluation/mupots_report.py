@@ -8,7 +8,7 @@ from pathlib import PurePath
 from ..structures import Skeleton
 from .mupots import MuPoTSFrame, sequence_errors, summarize_sequences
 from .people import ImagePredictions
-from .report import Report, detected_people, markdown_table, methods_in
+from .report import METHOD_LABELS, Report, detected_people, markdown_table, methods_in
 
 __all__ = ["frames_as_records", "report_mupots"]
 
@@ -62,6 +62,6 @@ def report_mupots(
             [sequence, *(f"{row[n]:.0f}" if n.startswith("n_") else f"{row[n]:.1f}" for n in _NAMES)]
             for sequence, row in rows.items()
         ]
-        sections.append(f"## {method.upper()}\n\n" + markdown_table(["sequence", *_NAMES.values()], cells))
+        sections.append(f"## {METHOD_LABELS[method]}\n\n" + markdown_table(["sequence", *_NAMES.values()], cells))
     count = f"{len(frames)} frames of {len({PurePath(f.file_name).parent for f in frames})} sequences.\n"
     return Report(metrics, "\n".join(["# MuPoTS-3D\n", _PROTOCOL, count, *sections]))

@@ -73,6 +73,7 @@ class ImagePredictions:
         width, height: px.
         ppi: every mode of every group.
         nms: the best proposal of every group.
+        refined: PPI's people with their joints moved to heat maps; None of a model that has none.
     """
 
     image_id: int | str
@@ -81,6 +82,7 @@ class ImagePredictions:
     height: int
     ppi: PredictedPeople
     nms: PredictedPeople
+    refined: PredictedPeople | None = None
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,8 @@ def predictions_from_instances(record: Mapping[str, Any], instances: Instances) 
         record: the model's input for the image: image_id, file_name.
         instances: scores, pred_keypoints, pred_poses_3d (PPI), pred_groups, pred_anchors and, per row, the
             seed of its group: pred_seed_scores, pred_seed_keypoints and pred_seed_boxes divided by the
-            image's width and height, pred_seed_poses_3d. The first row of a group is its NMS pose.
+            image's width and height, pred_seed_poses_3d. The first row of a group is its NMS pose. With
+            pred_integrated_keypoints, divided likewise, these are PPI's and pred_keypoints refined ones.
 
     Raises:
         ValueError: a field is missing; the message names it.
@@ -186,15 +189,17 @@ def predictions_from_instances(record: Mapping[str, Any], instances: Instances) 
         raise ValueError(f"the model's output for {record.get('file_name')} lacks {missing}; is it an LCR-Net?")
     height, width = instances.image_size
     size = np.array([width, height], dtype=np.float32)
+    poses_2d = _copied(instances.pred_keypoints)[..., :2]
+    is_refined = instances.has("pred_integrated_keypoints")
+    integrated = _copied(instances.pred_integrated_keypoints) * size if is_refined else poses_2d
+    scores, poses_3d = _copied(instances.scores), _copied(instances.pred_poses_3d)
     first = np.sort(np.unique(_copied(instances.pred_groups), return_index=True)[1])
     return ImagePredictions(
         image_id=record.get("image_id", record["file_name"]),
         file_name=record["file_name"],
         width=width,
         height=height,
-        ppi=PredictedPeople.without_seeds(
-            _copied(instances.scores), _copied(instances.pred_keypoints)[..., :2], _copied(instances.pred_poses_3d)
-        ),
+        ppi=PredictedPeople.without_seeds(scores, integrated, poses_3d),
         nms=PredictedPeople(
             scores=_copied(instances.pred_seed_scores),
             poses_2d=_copied(instances.pred_seed_keypoints) * size,
@@ -202,6 +207,7 @@ def predictions_from_instances(record: Mapping[str, Any], instances: Instances) 
             boxes=_copied(instances.pred_seed_boxes) * np.tile(size, 2),
             classes=_copied(instances.pred_anchors),
         )[first],
+        refined=PredictedPeople.without_seeds(scores, poses_2d, poses_3d) if is_refined else None,
     )
 
 

@@ -15,7 +15,7 @@ from ..structures import Skeleton
 from .dataset_metrics import FoundPeople, find_people
 from .metrics import mean_2d_error, pck_2d
 from .people import ImagePredictions, ImageTruth, truth_from_dict
-from .report import Report, detected_people, markdown_table, mean_with_interval, methods_in
+from .report import METHOD_LABELS, Report, detected_people, markdown_table, mean_with_interval, methods_in
 
 __all__ = ["MIN_HEIGHT", "MIN_JOINTS", "PersonScores", "person_scores", "report_photos"]
 
@@ -68,7 +68,7 @@ def report_photos(
     for method in methods_in(predictions):
         scores = person_scores(truths, [detected_people(p, method, score_threshold) for p in predictions], skeleton)
         metrics[f"photos_{method}"] = _metrics(scores, len(truths))
-        rows.append([method.upper(), *_row(scores, len(truths))])
+        rows.append([METHOD_LABELS[method], *_row(scores, len(truths))])
     head = ["", "found (%)", "PCK of the found (%)", "of all (%)", "unmatched an image", "error of the found"]
     head += ["left taken for right (%)", "PCK, legs not annotated (%)"]
     people = sum(int(truth.is_counted.sum()) for truth in truths)

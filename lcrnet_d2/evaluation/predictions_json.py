@@ -20,7 +20,7 @@ _PX_DECIMALS, _M_DECIMALS = 3, 5  # a thousandth of a pixel, a hundredth of a mi
 
 
 def save_predictions(path: str | Path, predictions: Sequence[ImagePredictions], skeleton: Skeleton) -> None:
-    """Writes predictions; per image `people` are those of PPI and `people_nms` those of NMS.
+    """Writes predictions; per image `people` are those of PPI, `people_nms` of NMS, `people_refined` of heat maps.
 
     A person has `score`, `keypoints_2d` (J, 2) px, `pose_3d` (J, 3) m; of NMS also `anchor_class` and `box`.
     """
@@ -39,6 +39,7 @@ def save_predictions(path: str | Path, predictions: Sequence[ImagePredictions], 
                 "people": _people_to_json(p.ppi),
                 "people_nms": _people_to_json(p.nms),
             }
+            | ({} if p.refined is None else {"people_refined": _people_to_json(p.refined)})
             for p in predictions
         ],
     }
@@ -89,6 +90,7 @@ def _image_from_json(image: dict[str, Any], num_joints: int) -> ImagePredictions
         height=image["height"],
         ppi=_people_from_json(image["people"], num_joints),
         nms=_people_from_json(image.get("people_nms", []), num_joints),
+        refined=_people_from_json(image["people_refined"], num_joints) if "people_refined" in image else None,
     )
 
 

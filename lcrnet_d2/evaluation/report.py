@@ -12,6 +12,7 @@ from .people import ImagePredictions, PredictedPeople, predictions_in_order
 
 __all__ = [
     "METHODS",
+    "METHOD_LABELS",
     "Judge",
     "Report",
     "detected_people",
@@ -21,7 +22,9 @@ __all__ = [
     "methods_in",
 ]
 
-METHODS = ("nms", "ppi")
+METHODS = ("nms", "ppi", "refined")
+#: As tables name them.
+METHOD_LABELS = {"nms": "NMS", "ppi": "PPI", "refined": "PPI + heat maps"}
 # From here on the interval of a mean is narrower than the last digit printed.
 _SMALL_SET = 5000
 
@@ -55,13 +58,14 @@ def in_order_of(
 
 
 def methods_in(predictions: Sequence[ImagePredictions]) -> tuple[str, ...]:
-    """Those of NMS and PPI that detect anybody at all; PPI where neither does (poses.json holds PPI only)."""
-    return tuple(m for m in METHODS if any(len(getattr(p, m)) for p in predictions)) or ("ppi",)
+    """Those of `METHODS` that detect anybody at all; PPI where none does (poses.json holds PPI only)."""
+    return tuple(m for m in METHODS if any(len(getattr(p, m) or ()) for p in predictions)) or ("ppi",)
 
 
 def detected_people(predictions: ImagePredictions, method: str, score_threshold: float = 0.0) -> PredictedPeople:
-    """The people one method ("nms" or "ppi") finds in an image with at least that score."""
-    people: PredictedPeople = getattr(predictions, method)
+    """The people one of `METHODS` finds in an image with at least that score; without heat maps "refined" is PPI."""
+    found: PredictedPeople | None = getattr(predictions, method)
+    people = predictions.ppi if found is None else found
     return people if score_threshold <= 0 else people[people.scores >= score_threshold]
 
 

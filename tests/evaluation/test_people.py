@@ -1,10 +1,13 @@
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from detectron2.structures import BoxMode
 
 from lcrnet_d2.evaluation import predictions_from_instances, truth_from_dict
+from lcrnet_d2.evaluation.report import detected_people, methods_in
 from lcrnet_d2.structures import BODY13
 
 
@@ -101,3 +104,20 @@ def test_says_which_field_a_model_lacks(drawn):
     instances.remove("pred_seed_boxes")
     with pytest.raises(ValueError, match=r"1\.jpg lacks \['pred_seed_boxes'\]"):
         predictions_from_instances(drawn.record([]), instances)
+
+
+def test_integrated_and_refined_joints_are_told_apart(drawn):
+    integrated, refined = drawn.pose_2d((100, 100)), drawn.pose_2d((104, 100))
+    output = drawn.output([refined])
+    without = predictions_from_instances(drawn.record([]), output["instances"])
+    assert without.refined is None and detected_people(without, "refined") is without.ppi
+    output["instances"].pred_integrated_keypoints = torch.as_tensor(integrated[None] / [400, 300]).float()
+    people = predictions_from_instances(drawn.record([]), output["instances"])
+    np.testing.assert_allclose(people.ppi.poses_2d[0], integrated, atol=1e-4)
+    np.testing.assert_allclose(people.refined.poses_2d[0], refined, atol=1e-4)
+    assert methods_in([people]) == ("nms", "ppi", "refined") and methods_in([without]) == ("nms", "ppi")
+
+
+def test_a_method_that_finds_nobody_is_not_another(drawn):
+    people = predictions_from_instances(drawn.record([]), drawn.output([drawn.pose_2d((100, 100))])["instances"])
+    assert len(detected_people(dataclasses.replace(people, nms=people.nms[np.zeros(0, int)]), "nms")) == 0

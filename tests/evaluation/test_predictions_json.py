@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from lcrnet_d2.evaluation import (
     evaluate_predictions,
@@ -19,6 +20,7 @@ def predictions(drawn):
     poses_2d = np.stack([drawn.pose_2d((100, 130)), drawn.pose_2d((250, 130))]) + rng.normal(0, 3, (2, 13, 2))
     poses_3d = drawn.standing() + rng.normal(0, 0.05, (2, 13, 3))
     outputs = [drawn.output(poses_2d, [1.7, 0.3], poses_3d), drawn.output([])]
+    outputs[0]["instances"].pred_integrated_keypoints = torch.as_tensor((poses_2d + 2) / [400, 300]).float()
     return [predictions_from_instances(drawn.record([], i), o["instances"]) for i, o in enumerate(outputs)]
 
 
