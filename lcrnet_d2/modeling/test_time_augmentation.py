@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..structures import Skeleton, mirror_poses_3d
+from .joint_heat_maps import STRIDE, JointMaps
+from .joint_refinement import refine_instances
 from .lcr_outputs import PoseProposals
 
 __all__ = ["LCRNetWithTTA", "View", "with_test_time_augmentation"]
@@ -102,27 +104,39 @@ class LCRNetWithTTA(nn.Module):
     def _people(self, pictures: list[Tensor], size: tuple[int, int]) -> list[Instances]:
         """Everyone in each of the (3, H, W) pictures of one size."""
         views = self.views(*size)
-        by_view = [self._proposals(pictures, size, view) for view in views]
+        # Heat maps of smaller views place joints worse: with those of 192 px beside 320 px 1.5 % fewer within 0.1.
+        largest = max(view.size for view in views)
+        by_view, maps = zip(
+            *(self._proposals(pictures, size, view, view.size == largest) for view in views), strict=True
+        )
         merged = [_merged(of_picture, size) for of_picture in zip(*by_view, strict=True)]
-        people = self.model.roi_heads.integrate(*map(list, zip(*merged, strict=True)))
+        heads = self.model.roi_heads
+        people = heads.integrate(*map(list, zip(*merged, strict=True)))
         for of_picture in people:
             of_picture.scores = of_picture.scores / len(views)
-        return people
+        if heads.joint_head is None:
+            return people
+        return refine_instances(people, _mean_maps([m for m in maps if m is not None]), heads.refinement_rules)
 
     def _proposals(
-        self, pictures: list[Tensor], size: tuple[int, int], view: View
-    ) -> list[tuple[PoseProposals, Tensor]]:
-        """Per picture its pose proposals in this view and the (R, 4) regions they are of, in px of the picture."""
+        self, pictures: list[Tensor], size: tuple[int, int], view: View, with_maps: bool
+    ) -> tuple[list[tuple[PoseProposals, Tensor]], JointMaps | None]:
+        """Per picture its pose proposals in this view and the (R, 4) regions they are of, in px of the picture.
+
+        Beside them, where wanted and there are any, the pictures' joint heat maps, on cells of the pictures.
+        """
         seen = [{"image": seen_as(picture, view)} for picture in pictures]
         images = self.model.preprocess_image(seen)
         features = self.model.backbone(images.tensor)
         regions, _ = self.model.proposal_generator(images, features, None)
         proposals = self.model.roi_heads.pose_proposals(features, regions)
         skeleton = self.model.roi_heads.skeleton
-        return [
-            (of_view(found, view, size, skeleton), boxes_of_view(image.proposal_boxes.tensor, view, size))
-            for found, image in zip(proposals, regions, strict=True)
+        found = [
+            (of_view(of_picture, view, size, skeleton), boxes_of_view(image.proposal_boxes.tensor, view, size))
+            for of_picture, image in zip(proposals, regions, strict=True)
         ]
+        maps = self.model.roi_heads.joint_maps(features) if with_maps else None
+        return found, None if maps is None else maps_of_view(maps, view, size, skeleton)
 
 
 def with_test_time_augmentation(cfg: CfgNode, model: nn.Module) -> nn.Module:
@@ -154,6 +168,36 @@ def boxes_of_view(boxes: Tensor, view: View, size: tuple[int, int]) -> Tensor:
         left, top, right, bottom = boxes.unbind(1)
         boxes = torch.stack([view.size[1] - right, top, view.size[1] - left, bottom], 1)
     return boxes * _ratio(boxes, view, size).repeat(2)
+
+
+def maps_of_view(maps: JointMaps, view: View, size: tuple[int, int], skeleton: Skeleton) -> JointMaps:
+    """A view's heat maps on the cells of the picture of `size` (H, W): heat between cells, offsets of the nearest."""
+    offsets = maps.offsets.float()
+    rows, columns = maps.heat.shape[-2:]
+    y, x = ((torch.arange(-(-side // STRIDE), device=offsets.device) + 0.5) * STRIDE for side in size)
+    to_picture = _ratio(offsets, view, size)
+    x, y = x / to_picture[0], y / to_picture[1]  # centres of the picture's cells in the view
+    if view.mirrored:
+        x = view.size[1] - x
+    grid = torch.stack(torch.meshgrid(2 * x / (STRIDE * columns) - 1, 2 * y / (STRIDE * rows) - 1, indexing="xy"), -1)
+    grid = grid.expand(len(offsets), -1, -1, -1)
+    heat = F.grid_sample(maps.heat.float(), grid, padding_mode="border", align_corners=False)
+    column = (x / STRIDE).long().clamp(0, columns - 1)
+    row = (y / STRIDE).long().clamp(0, rows - 1)[:, None]
+    places_x = (column + offsets[:, :, 0, row, column]) * STRIDE
+    places_y = (row + offsets[:, :, 1, row, column]) * STRIDE
+    if view.mirrored:
+        heat, places_y = heat[:, skeleton.flip_indices], places_y[:, skeleton.flip_indices]
+        places_x = view.size[1] - places_x[:, skeleton.flip_indices]
+    places = torch.stack([places_x * to_picture[0], places_y * to_picture[1]], 2) / STRIDE
+    cells = torch.stack(torch.meshgrid(torch.arange(len(x)), torch.arange(len(y)), indexing="xy")).to(places)
+    return JointMaps(heat, places - cells)
+
+
+def _mean_maps(by_view: list[JointMaps]) -> JointMaps:
+    """Of heat and of offsets over the views."""
+    heat = torch.stack([maps.heat.sigmoid() for maps in by_view]).mean(0)
+    return JointMaps(torch.logit(heat, 1e-6), torch.stack([maps.offsets for maps in by_view]).mean(0))
 
 
 def _ratio(like: Tensor, view: View, size: tuple[int, int]) -> Tensor:

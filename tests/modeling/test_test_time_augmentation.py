@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from lcrnet_d2.config import load_config
 from lcrnet_d2.modeling import LCRNetWithTTA, PoseProposals, with_test_time_augmentation
-from lcrnet_d2.modeling.test_time_augmentation import View, boxes_of_view, of_view
+from lcrnet_d2.modeling.joint_heat_maps import JointMaps
+from lcrnet_d2.modeling.test_time_augmentation import View, boxes_of_view, maps_of_view, of_view
 from lcrnet_d2.structures import BODY13, AnchorPoses, mirror_poses_3d
 
 OPTS = ["MODEL.LCRNET.NUM_ANCHOR_POSES", 4, "MODEL.LCRNET.UPPER_BODY", True, "MODEL.FPN.OUT_CHANNELS", 16]
@@ -122,3 +123,54 @@ def test_heads_that_cannot_mirror_are_refused(model: nn.Module, monkeypatch: pyt
     monkeypatch.setattr(model.roi_heads, "can_mirror", False, raising=False)
     with pytest.raises(ValueError, match="NAME LCRNetROIHeads: set TEST.AUG.FLIP False"):
         with_test_time_augmentation(load_config("Base-LCRNet-Lite0-FPN.yaml", OPTS), model)
+
+
+@pytest.fixture(scope="module")
+def model_with_heat_maps(anchors: AnchorPoses) -> nn.Module:
+    torch.manual_seed(0)
+    model = build_model(load_config("Base-LCRNet-MobileNetV2-FPN.yaml", OPTS)).eval()
+    model.roi_heads.box_predictor.set_anchor_poses(anchors)
+    nn.init.normal_(model.roi_heads.joint_head.heat.predict.weight, std=0.3)
+    nn.init.zeros_(model.roi_heads.joint_head.heat.predict.bias)
+    return model
+
+
+def test_the_picture_as_its_only_view_has_its_own_heat_maps(model_with_heat_maps: nn.Module) -> None:
+    network = with_views(model_with_heat_maps, 96, flip=False)
+    for item in (picture(96, 128), picture(96, 117)):
+        (found,), (expected,) = people(network, item), people(model_with_heat_maps, item)
+        assert_same(found, expected)
+        integrated = expected.pred_integrated_keypoints
+        torch.testing.assert_close(found.pred_integrated_keypoints, integrated, rtol=1e-4, atol=1e-4)
+        size = torch.tensor([2.0 * item["image"].shape[2], 192])
+        assert (found.pred_keypoints[..., :2] - integrated * size).abs().max() > 4  # they do move
+
+
+def one_peak(joint: int, column: int, row: int, dx: float, dy: float, size: tuple[int, int]) -> JointMaps:
+    heat, offsets = torch.full((1, 13, *size), -10.0), torch.zeros(1, 13, 2, *size)
+    heat[0, joint, row, column] = 5
+    offsets[0, joint, :, row, column] = torch.tensor([dx, dy])
+    return JointMaps(heat, offsets)
+
+
+def place_of(maps: JointMaps, joint: int) -> tuple[list[float], Tensor]:
+    index = int(maps.heat[0, joint].argmax())
+    row, column = divmod(index, maps.heat.shape[3])
+    return (torch.tensor([column, row]) + maps.offsets[0, joint, :, row, column]).mul(4).tolist(), maps.heat[0, joint]
+
+
+def test_heat_maps_of_a_mirrored_view_lie_where_the_picture_has_the_other_side() -> None:
+    """A view of 61 px, padded to 64: its right wrist at 21 px is the picture's left one at 40."""
+    right, left = BODY13.index("right_wrist"), BODY13.index("left_wrist")
+    maps = maps_of_view(one_peak(right, 5, 7, 0.25, 0.5, (16, 16)), View((64, 61), True), (64, 61), BODY13)
+    assert maps.heat.shape == (1, 13, 16, 16)
+    place, _ = place_of(maps, left)
+    assert place == pytest.approx([40, 30])
+
+
+def test_heat_maps_of_a_smaller_view_are_enlarged() -> None:
+    """Half the size: the peak at (22, 30) px is at (44, 60) of the picture, and as wide as two cells."""
+    maps = maps_of_view(one_peak(0, 5, 7, 0.5, 0.5, (16, 16)), View((64, 64), False), (128, 128), BODY13)
+    place, heat = place_of(maps, 0)
+    assert maps.heat.shape == (1, 13, 32, 32) and place == pytest.approx([44, 60])
+    assert (heat > -5).sum() == 4
