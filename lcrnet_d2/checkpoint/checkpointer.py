@@ -20,6 +20,7 @@ __all__ = ["BEST_CHECKPOINT", "LCRNetCheckpointer", "without_wrapper"]
 BEST_CHECKPOINT = "model_best"
 
 _HEAD = "roi_heads.box_predictor."
+_JOINT_HEAD = "roi_heads.joint_head."
 
 
 class LCRNetCheckpointer(DetectionCheckpointer):
@@ -34,7 +35,8 @@ class LCRNetCheckpointer(DetectionCheckpointer):
     def __init__(self, model: nn.Module, save_dir: str = "", *, new_head: bool = False, **checkpointables: Any) -> None:
         """
         Args:
-            new_head: leave out the classification and regression layers and the anchor poses of the file.
+            new_head: leave out the classification and regression layers and the anchor poses of the file, and joint
+                heat maps of another skeleton.
             checkpointables: further objects to save and load, as in DetectionCheckpointer.
         """
         super().__init__(model, save_dir, **checkpointables)
@@ -94,7 +96,12 @@ class LCRNetCheckpointer(DetectionCheckpointer):
 
     def _load_model(self, checkpoint: dict[str, Any]) -> Any:
         if self.new_head:
-            checkpoint["model"] = {k: v for k, v in checkpoint["model"].items() if _HEAD not in k}
+            shapes = {k.removeprefix("module."): v.shape for k, v in self.model.state_dict().items()}
+            checkpoint["model"] = {
+                k: v
+                for k, v in checkpoint["model"].items()
+                if _HEAD not in k and (_JOINT_HEAD not in k or shapes.get(k.removeprefix("module.")) == v.shape)
+            }
         self._check_head(checkpoint["model"])
         incompatible = super()._load_model(checkpoint)
         if incompatible is not None and incompatible.incorrect_shapes:
@@ -110,6 +117,11 @@ class LCRNetCheckpointer(DetectionCheckpointer):
         missing = sorted(set(mine) - set(theirs))
         if missing:
             raise ValueError(f"the checkpoint's head lacks {missing}; MODEL.LCRNET.NEW_HEAD True starts a new one")
+        if any(_JOINT_HEAD in k for k in self.model.state_dict()) and not any(_JOINT_HEAD in k for k in weights):
+            raise ValueError(
+                "the checkpoint was trained without joint heat maps: set MODEL.LCRNET.JOINT_REFINEMENT.ENABLED False, "
+                "or MODEL.LCRNET.NEW_HEAD True to train them and a new head"
+            )
         shapes = [(k, tuple(theirs[k].shape), tuple(v.shape)) for k, v in mine.items() if theirs[k].shape != v.shape]
         if shapes:
             raise ValueError(_misfit(shapes))

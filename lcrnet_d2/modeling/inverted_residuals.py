@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -273,47 +273,48 @@ def _make_blocks(in_channels: int, stages: Sequence[Stage], norm: str, freeze_bl
     return blocks
 
 
-class FPNWithJointMap(Backbone):
-    """Detectron2's FPN and a `JointMap` on the same bottom-up features; returns the FPN's levels and "joint_map"."""
+class FPNWithJointMap(FPN):
+    """Detectron2's FPN and a `JointMap` on the same bottom-up features; returns the FPN's levels and "joint_map".
 
-    def __init__(self, bottom_up: Backbone, joint_taps: Sequence[str], **fpn: object) -> None:
+    Parameters have the names of an FPN's without it, so that weights serve with and without.
+    """
+
+    top_block: LastLevelMaxPool
+
+    def __init__(self, *, bottom_up: Backbone, joint_taps: Sequence[str], **fpn: Any) -> None:
         """
         Args:
             bottom_up: returns the FPN's features and the taps.
             joint_taps: features of stride 32, 16, 8 and 4.
             fpn: arguments of Detectron2's FPN.
         """
-        super().__init__()
-        self.bottom_up = bottom_up
-        self.fpn = FPN(bottom_up=_GivenFeatures(bottom_up.output_shape()), **fpn)  # pyright: ignore[reportArgumentType]
+        super().__init__(bottom_up=bottom_up, **fpn)
         self.joint_map = JointMap([bottom_up.output_shape()[name].channels or 0 for name in joint_taps])
         self.joint_taps = tuple(joint_taps)
 
     @property
     def size_divisibility(self) -> int:
+        """The coarsest tap's stride, though the FPN may end before it."""
         return 32
 
     def output_shape(self) -> dict[str, ShapeSpec]:
-        return self.fpn.output_shape() | {"joint_map": ShapeSpec(channels=self.joint_map.channels, stride=4)}
+        return super().output_shape() | {"joint_map": ShapeSpec(channels=self.joint_map.channels, stride=4)}
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Normalised images (N, 3, H, W), sides multiples of 32 -> {name: (N, channels, H / stride, W / stride)}."""
         features = self.bottom_up(x)
-        return self.fpn(features) | {"joint_map": self.joint_map([features[name] for name in self.joint_taps])}
-
-
-class _GivenFeatures(Backbone):
-    """Stands for a bottom-up network whose features were computed before: returns what it is given."""
-
-    def __init__(self, shapes: dict[str, ShapeSpec]) -> None:
-        super().__init__()
-        self._shapes = shapes
-
-    def output_shape(self) -> dict[str, ShapeSpec]:
-        return self._shapes
-
-    def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return features
+        levels: list[Tensor] = []  # as FPN.forward has it, which keeps the features to itself
+        above = None
+        for name, lateral, output in zip(self.in_features[::-1], self.lateral_convs, self.output_convs, strict=True):
+            level = lateral(features[name])
+            if above is not None:
+                level = level + F.interpolate(above, scale_factor=2.0, mode="nearest")
+                level = level / 2 if self._fuse_type == "avg" else level
+            levels.insert(0, output(level))
+            above = level
+        levels += self.top_block(levels[-1])
+        joint_map = self.joint_map([features[name] for name in self.joint_taps])
+        return dict(zip(self._out_features, levels, strict=True)) | {"joint_map": joint_map}
 
 
 @BACKBONE_REGISTRY.register()
@@ -332,7 +333,7 @@ def build_inverted_residuals_backbone(
 
 
 @BACKBONE_REGISTRY.register()
-def build_inverted_residuals_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN | FPNWithJointMap:
+def build_inverted_residuals_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN:
     """Detectron2's FPN from cfg.MODEL.FPN on an `InvertedResiduals`, with one more level by subsampling the coarsest.
 
     Level names are Detectron2's: "s8" becomes "p3", and so on. With joint refinement on, "joint_map" comes with them.
@@ -360,4 +361,4 @@ def build_inverted_residuals_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) 
         "top_block": top_block,
         "fuse_type": cfg.MODEL.FPN.FUSE_TYPE,
     }
-    return FPNWithJointMap(bottom_up, taps, **fpn) if taps else FPN(bottom_up=bottom_up, **fpn)
+    return FPNWithJointMap(bottom_up=bottom_up, joint_taps=taps, **fpn) if taps else FPN(bottom_up=bottom_up, **fpn)

@@ -15,9 +15,10 @@ from lcrnet_d2.config import load_config
 from lcrnet_d2.structures import AnchorPoses
 
 
-def small_model(k: int = 4, upper_body: bool = True, skeleton: str = "BODY13") -> nn.Module:
+def small_model(k: int = 4, upper_body: bool = True, skeleton: str = "BODY13", heat_maps: bool = False) -> nn.Module:
     opts = ["MODEL.LCRNET.NUM_ANCHOR_POSES", k, "MODEL.LCRNET.UPPER_BODY", upper_body, "MODEL.DEVICE", "cpu"]
     opts += ["MODEL.LCRNET.SKELETON", skeleton, "MODEL.FPN.OUT_CHANNELS", 8, "MODEL.ROI_BOX_HEAD.FC_DIM", 8]
+    opts += ["MODEL.LCRNET.JOINT_REFINEMENT.ENABLED", heat_maps]
     return build_model(load_config("Base-LCRNet-Lite0-FPN.yaml", opts))
 
 
@@ -54,6 +55,31 @@ def test_a_new_head_keeps_the_backbone(saved: Path) -> None:
     assert torch.equal(model.state_dict()[key], theirs[key])
     with pytest.raises(RuntimeError, match="no anchor poses"):
         model.roi_heads.box_predictor.check_anchor_poses()
+
+
+def test_heat_maps_that_were_never_trained_are_refused(saved: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"without joint heat maps: .*JOINT_REFINEMENT\.ENABLED False"):
+        LCRNetCheckpointer(small_model(heat_maps=True)).load(str(saved))
+    LCRNetCheckpointer(small_model(heat_maps=True), new_head=True).load(str(saved))
+
+
+def test_weights_with_heat_maps_serve_without(tmp_path: Path, anchors: AnchorPoses) -> None:
+    trained, plain = small_model(heat_maps=True), small_model()
+    trained.roi_heads.box_predictor.set_anchor_poses(anchors)
+    LCRNetCheckpointer(trained, str(tmp_path)).save("model")
+    LCRNetCheckpointer(plain).load(str(tmp_path / "model.pth"))
+    theirs = trained.state_dict()
+    assert all(torch.equal(value, theirs[name]) for name, value in plain.state_dict().items())
+
+
+def test_a_new_head_keeps_heat_maps_of_the_same_skeleton(tmp_path: Path, anchors: AnchorPoses) -> None:
+    trained = small_model(heat_maps=True)
+    LCRNetCheckpointer(trained, str(tmp_path)).save("model")
+    key = "roi_heads.joint_head.heat.predict.weight"
+    for skeleton, kept in (("BODY13", True), ("H36M17", False)):
+        model = small_model(k=5, skeleton=skeleton, heat_maps=True)
+        LCRNetCheckpointer(model, new_head=True).load(str(tmp_path / "model.pth"))
+        assert torch.equal(model.state_dict()[key], trained.state_dict()[key]) == kept
 
 
 def test_weights_from_pip_fill_the_backbone() -> None:

@@ -193,9 +193,11 @@ def test_mobilenet_ends_with_one_convolution_more_where_its_coarsest_feature_is_
     assert {n for n, p in backbone.named_parameters() if p.grad is not None} == {"last.weight"}
 
 
+@pytest.mark.parametrize("fuse", ["sum", "avg"])
 @pytest.mark.parametrize("variant", SHAPES)
-def test_with_joint_refinement_the_fpn_comes_with_a_map_of_stride_4(variant: str) -> None:
+def test_with_joint_refinement_the_fpn_comes_with_a_map_of_stride_4(variant: str, fuse: str) -> None:
     cfg = lite_cfg("build_inverted_residuals_fpn_backbone")
+    cfg.MODEL.FPN.FUSE_TYPE = fuse
     cfg.MODEL.INVERTED_RESIDUALS.VARIANT = variant
     without = build_backbone(cfg)
     cfg.MODEL.LCRNET.JOINT_REFINEMENT.ENABLED = True
@@ -204,8 +206,9 @@ def test_with_joint_refinement_the_fpn_comes_with_a_map_of_stride_4(variant: str
     shapes, features = backbone.output_shape(), backbone(torch.randn(1, 3, 64, 96))
     assert set(features) == set(shapes) == {"p3", "p4", "p5", "p6", "joint_map"}
     assert features["joint_map"].shape == (1, shapes["joint_map"].channels, 16, 24)
-    backbone.bottom_up.load_state_dict(without.bottom_up.state_dict(), strict=False)
-    backbone.fpn.load_state_dict(without.state_dict(), strict=False)
+    incompatible = backbone.load_state_dict(without.state_dict(), strict=False)
+    assert not incompatible.unexpected_keys
+    assert all(name.startswith(("joint_map.", "bottom_up.last.")) for name in incompatible.missing_keys)
     image = torch.randn(1, 3, 64, 96)
     for name, level in without(image).items():
         torch.testing.assert_close(backbone(image)[name], level, msg=name)
