@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lcrnet_d2.checkpoint.tfjs_graph import read_graph_weights
-from lcrnet_d2.modeling.efficientnet_lite import same_padding
+from lcrnet_d2.modeling.inverted_residuals import same_padding
 from lcrnet_d2.structures import COCO17
 
 __all__ = ["STRIDE", "MoveNet", "PeopleFound", "decode"]

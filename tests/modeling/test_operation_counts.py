@@ -13,6 +13,7 @@ from torch import nn
 
 from lcrnet_d2.config import load_config
 from lcrnet_d2.data import PoseTargets
+from lcrnet_d2.modeling.joint_heat_maps import JointMaps, joint_losses, joint_targets
 from lcrnet_d2.structures import AnchorPoses
 from operation_count import OperationCount, as_on_a_gpu
 from tests_support import random_poses, seen_at
@@ -62,6 +63,18 @@ def test_training(model: nn.Module, anchors: AnchorPoses) -> None:
     one, four, sixteen = (training_counts(model, images, anchors) for images in BATCHES)
     assert four.operations <= 1.5 * one.operations and sixteen.operations <= 1.5 * one.operations
     assert max(one.waits, four.waits, sixteen.waits) <= 10, sixteen.waits_by_name
+
+
+def test_targets_and_losses_of_heat_maps_wait_for_nothing(anchors: AnchorPoses) -> None:
+    counts = []
+    for images in BATCHES:
+        maps = JointMaps(torch.randn(images, 13, 24, 32), torch.randn(images, 13, 2, 24, 32))
+        targets = [target(number, anchors) for number in range(images)]
+        with OperationCount() as count:
+            joint_losses(maps, joint_targets(targets, (24, 32)))
+        assert count.waits == 0, count.waits_by_name
+        counts.append(count.operations)
+    assert max(counts) <= 1.5 * min(counts)
 
 
 def test_the_meter_sees_what_it_is_for() -> None:
