@@ -28,9 +28,9 @@ import numpy as np
 import torch
 from detectron2.structures import BoxMode
 from movenet import DIVISOR, MoveNet, PeopleFound, decode
+from sources.records import image_size, person_from_joints, write_records
 
 from lcrnet_d2.data.datasets.pose_json import PoseFileError, load_pose_json
-from lcrnet_d2.data.datasets.sources.records import image_size, person_from_joints, write_records
 from lcrnet_d2.data.images import ImageFileError, read_image
 from lcrnet_d2.structures import BODY13, COCO17, PIXEL_CENTRE
 

@@ -30,13 +30,19 @@ from .pose_transforms import transform_poses, transform_variances
 __all__ = ["LCRNetDatasetMapper", "PoseTargets", "build_augmentations", "build_training_mapper"]
 
 
+#: Somebody cut off of whom at least this share of the image shows a part is near: a face, a hand or a torso. A person of
+#: unknown pose, so that the small boxes inside teach what is background; as a crowd they were drawn as bodies.
+_NEAR = 1 / 6
+
+
 @dataclass(frozen=True)
 class PoseTargets:
     """Makes the training rows of one augmented image.
 
     Attributes:
         anchors: label people by the nearest of these (Sec. 3.1).
-        min_visible_fraction: rows whose box lies less than this inside the image are dropped.
+        min_visible_fraction: rows whose box lies less than this inside the image are dropped: what is seen of them is
+            ignored like a crowd or, where it is much of the image, a person without 3D.
         half_weight_std: metres; a 3D coordinate of this standard deviation counts half in the loss.
     """
 
@@ -82,7 +88,10 @@ class PoseTargets:
         labels = self.anchors.nearest(poses_3d[kept], upper[kept])
         people = [boxes, labels, keypoints[kept], poses_3d[kept], weights[kept]]
         others, _, others_cut_off = _clip(boxes_without_3d, image_size, self.min_visible_fraction)
-        crowds = torch.cat([_clip(crowd_boxes, image_size, 0.0)[0], cut_off, others_cut_off])
+        cut_off = torch.cat([cut_off, others_cut_off])
+        near = (cut_off[:, 2:] - cut_off[:, :2]).prod(1) >= _NEAR * image_size[0] * image_size[1]
+        others = torch.cat([others, cut_off[near]])
+        crowds = torch.cat([_clip(crowd_boxes, image_size, 0.0)[0], cut_off[~near]])
         everywhere = boxes.new_tensor([[0, 0, image_size[1], image_size[0]]])[: int(partly_annotated)]
         return self._rows(image_size, people, {PERSON: others, CROWD: crowds, UNANNOTATED: everywhere})
 

@@ -74,6 +74,16 @@ def test_what_is_seen_of_somebody_mostly_outside_is_neither_learnt_nor_backgroun
         assert out.gt_boxes.tensor[0, [0, 2]].tolist() == pytest.approx([0, 3], abs=0.1)
 
 
+def test_what_is_seen_of_somebody_near_is_a_person_of_unknown_pose(full_body_anchors: AnchorPoses) -> None:
+    """Ten times as large, the margin box is 360 px wide and about as high as a face close-up: the image shows its part."""
+    keypoints = torch.cat([10 * (standing_at(80, 50) - 80) + 80, torch.full((1, 13, 1), 2.0)], -1)
+    nothing = torch.zeros(0, 4)
+    arguments = (torch.zeros(1, 13, 3), nothing, nothing, SIZE, False)
+    out = PoseTargets(full_body_anchors)(keypoints, standing_pose()[None], *arguments)
+    assert out.gt_kinds.tolist() == [PERSON] and out.gt_classes.tolist() == [-1]
+    assert out.gt_boxes.tensor[0].tolist() == pytest.approx([0, 0, SIZE[1], SIZE[0]])
+
+
 def test_others_crowds_and_the_rest_of_the_image(anchors: AnchorPoses) -> None:
     box = torch.tensor([[10.0, 10.0, 200.0, 60.0]])
     out = rows(anchors, standing_at(80, 50)[:0], boxes_without_3d=box, crowd_boxes=box, partly_annotated=True)
