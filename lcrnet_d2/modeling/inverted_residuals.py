@@ -24,7 +24,7 @@ from detectron2.modeling import BACKBONE_REGISTRY, FPN, Backbone
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool
 from torch import Tensor, nn
 
-from .joint_heat_maps import JointMap
+from .joint_heat_maps import STRIDE, JointMap
 
 __all__ = [
     "FPNWithJointMap",
@@ -276,7 +276,8 @@ def _make_blocks(in_channels: int, stages: Sequence[Stage], norm: str, freeze_bl
 class FPNWithJointMap(FPN):
     """Detectron2's FPN and a `JointMap` on the same bottom-up features; returns the FPN's levels and "joint_map".
 
-    Parameters have the names of an FPN's without it, so that weights serve with and without.
+    The finest level also gets the joint map: where joints are is known before poses are regressed from it. Parameters
+    have the names of an FPN's without it, so that weights serve with and without.
     """
 
     top_block: LastLevelMaxPool
@@ -291,6 +292,12 @@ class FPNWithJointMap(FPN):
         super().__init__(bottom_up=bottom_up, **fpn)
         self.joint_map = JointMap([bottom_up.output_shape()[name].channels or 0 for name in joint_taps])
         self.joint_taps = tuple(joint_taps)
+        self.joint_pooling = (bottom_up.output_shape()[self.in_features[0]].stride or STRIDE) // STRIDE
+        # Normalised: the map's values are a thirtieth of the features'. From zero: the FPN begins as it is without.
+        into_finest = nn.Conv2d(self.joint_map.channels, self.output_convs[-1].out_channels, 1)
+        nn.init.zeros_(into_finest.weight)
+        nn.init.zeros_(into_finest.bias)  # pyright: ignore[reportArgumentType]
+        self.joint_lateral = nn.Sequential(nn.BatchNorm2d(self.joint_map.channels), into_finest)
 
     @property
     def size_divisibility(self) -> int:
@@ -303,6 +310,7 @@ class FPNWithJointMap(FPN):
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Normalised images (N, 3, H, W), sides multiples of 32 -> {name: (N, channels, H / stride, W / stride)}."""
         features = self.bottom_up(x)
+        joint_map = self.joint_map([features[name] for name in self.joint_taps])
         levels: list[Tensor] = []  # as FPN.forward has it, which keeps the features to itself
         above = None
         for name, lateral, output in zip(self.in_features[::-1], self.lateral_convs, self.output_convs, strict=True):
@@ -310,10 +318,11 @@ class FPNWithJointMap(FPN):
             if above is not None:
                 level = level + F.interpolate(above, scale_factor=2.0, mode="nearest")
                 level = level / 2 if self._fuse_type == "avg" else level
+            if name == self.in_features[0]:
+                level = level + self.joint_lateral(F.avg_pool2d(joint_map, self.joint_pooling))
             levels.insert(0, output(level))
             above = level
         levels += self.top_block(levels[-1])
-        joint_map = self.joint_map([features[name] for name in self.joint_taps])
         return dict(zip(self._out_features, levels, strict=True)) | {"joint_map": joint_map}
 
 
