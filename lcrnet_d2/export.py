@@ -1,6 +1,9 @@
-"""A trained model as ONNX: image in, pose proposals out. Their integration (Sec. 3.5) stays outside the graph.
+"""A trained model as ONNX: image in, pose proposals and joint heat maps out.
 
-Shapes: P pose proposals, J joints. onnx and onnxruntime (extra `export`) are imported where they are used.
+The integration of the proposals (Sec. 3.5) and the refinement of its joints stay outside the graph.
+
+Shapes: P pose proposals, J joints, h x w cells of 4 px. onnx and onnxruntime (extra `export`) are imported where they
+are used.
 """
 
 from __future__ import annotations
@@ -21,10 +24,22 @@ from torch.onnx.operators import shape_as_tensor
 from .structures import SKELETONS, centre_poses
 from .structures.whole_files import whole_file
 
-__all__ = ["OUTPUTS", "Differences", "ProposalNetwork", "export_onnx", "largest_differences", "run_onnx"]
+__all__ = [
+    "JOINT_OUTPUTS",
+    "OUTPUTS",
+    "Differences",
+    "ProposalNetwork",
+    "export_onnx",
+    "largest_differences",
+    "run_onnx",
+]
 
 #: Outputs of the graph, in this order.
 OUTPUTS = ("scores", "poses_2d", "poses_3d", "classes", "confidences")
+#: More of them where the model refines joints.
+JOINT_OUTPUTS = ("joint_heat", "joint_offsets")
+#: Heat below which nobody looks at a cell's offset.
+_HEAT = 0.01
 _OPSET = 16  # the first with aligned RoIAlign
 
 
@@ -45,6 +60,11 @@ class ProposalNetwork(nn.Module):
         self.model = model.eval()
         self.model.roi_heads.box_predictor.check_anchor_poses()
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of what `forward` returns."""
+        return OUTPUTS if self.model.roi_heads.joint_head is None else OUTPUTS + JOINT_OUTPUTS
+
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """
         Args:
@@ -52,7 +72,8 @@ class ProposalNetwork(nn.Module):
 
         Returns:
             scores (P,), poses_2d (P, J, 2) px of `image`, poses_3d (P, J, 3) m around the body centre, classes (P,)
-            int64, confidences (P,) probability that the region is a person.
+            int64, confidences (P,) probability that the region is a person. With joint refinement also the heat
+            (J, h, w) in [0, 1] and offsets (J, 2, h, w), dx and dy in cells.
         """
         heads = self.model.roi_heads
         images = self.model.preprocess_image([{"image": image}])
@@ -70,7 +91,10 @@ class ProposalNetwork(nn.Module):
         poses_2d, poses_3d = outputs.pose_transform.apply_deltas(
             regions.tensor[boxes], outputs.anchor_poses_2d[classes], outputs.anchor_poses_3d[classes], deltas
         )
-        return scores, poses_2d, centre_poses(poses_3d, heads.skeleton), classes, 1 - probabilities[boxes, -1]
+        poses_3d = centre_poses(poses_3d, heads.skeleton)
+        proposals = (scores, poses_2d, poses_3d, classes, 1 - probabilities[boxes, -1])
+        maps = heads.joint_maps(features)
+        return proposals if maps is None else (*proposals, maps.heat[0].sigmoid(), maps.offsets[0])
 
 
 def _select(scores: Tensor, min_score: float, min_count: int) -> tuple[Tensor, Tensor]:
@@ -108,8 +132,13 @@ def export_onnx(model: nn.Module, cfg: CfgNode, path: str | Path) -> None:
             opset_version=_OPSET,
             dynamo=False,
             input_names=["image"],
-            output_names=list(OUTPUTS),
-            dynamic_axes={"image": {1: "height", 2: "width"}, **dict.fromkeys(OUTPUTS, proposals)},
+            output_names=list(network.outputs),
+            dynamic_axes={
+                "image": {1: "height", 2: "width"},
+                "joint_heat": {1: "rows", 2: "columns"},
+                "joint_offsets": {2: "rows", 3: "columns"},
+                **dict.fromkeys(OUTPUTS, proposals),
+            },
         )
     graph = onnx.load_model_from_string(memory.getvalue())
     graph.metadata_props.add(key="lcrnet", value=json.dumps(_metadata(cfg, network.model.roi_heads.onnx_rules)))
@@ -148,20 +177,33 @@ def _metadata(cfg: CfgNode, onnx_rules: Mapping[str, Any]) -> dict[str, Any]:
             "score_threshold": rules.SCORE_THRESH_PPI,
             **onnx_rules,
         },
+        **_refinement(lcrnet.JOINT_REFINEMENT),
     }
+
+
+def _refinement(node: CfgNode) -> dict[str, Any]:
+    rules = {"min_deviation": node.MIN_DEVIATION, "min_heat": node.MIN_HEAT}
+    return {"joint_refinement": rules} if node.ENABLED else {}
 
 
 def run_onnx(session: Any, image: Tensor) -> dict[str, np.ndarray]:
     """The outputs of a graph by name; session: an onnxruntime.InferenceSession, image: as `ProposalNetwork.forward`."""
-    return dict(zip(OUTPUTS, session.run(list(OUTPUTS), {"image": image.float().numpy()}), strict=True))
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, {"image": image.float().numpy()}), strict=True))
 
 
 class Differences(NamedTuple):
-    """The largest distances between the proposals of two networks: score, px / image's longer side, and m."""
+    """The largest distances between the outputs of two networks.
+
+    Of proposals: score, px / image's longer side, and m; of joint heat maps: heat, and cells of offset where there is
+    any heat, both 0 without.
+    """
 
     scores: float
     poses_2d: float
     poses_3d: float
+    joint_heat: float = 0.0
+    joint_offsets: float = 0.0
 
 
 def largest_differences(a: dict[str, np.ndarray], b: dict[str, np.ndarray], image_side: int) -> Differences:
@@ -171,13 +213,18 @@ def largest_differences(a: dict[str, np.ndarray], b: dict[str, np.ndarray], imag
     is within 1 % of the lowest are left out.
 
     Args:
-        a, b: by the names of `OUTPUTS`.
+        a, b: by the names of `OUTPUTS` and `JOINT_OUTPUTS`.
 
     Returns:
         infinity where a proposal has none of its class in the other set, or there is nothing to compare.
     """
     worst = [_one_way(x, y, image_side) for x, y in ((a, b), (b, a))]
-    return Differences(*(max(pair) for pair in zip(*worst, strict=True)))
+    of_maps = (0.0, 0.0)
+    if "joint_heat" in a:
+        seen = (a["joint_heat"] > _HEAT)[:, None]
+        offsets = np.where(seen, a["joint_offsets"] - b["joint_offsets"], 0)
+        of_maps = (float(np.abs(a["joint_heat"] - b["joint_heat"]).max()), float(np.abs(offsets).max()))
+    return Differences(*(max(pair) for pair in zip(*worst, strict=True)), *of_maps)
 
 
 def _one_way(

@@ -16,8 +16,9 @@ from PIL import Image
 from torch import nn
 
 from lcrnet_d2.config import load_config
-from lcrnet_d2.export import OUTPUTS, ProposalNetwork, export_onnx, largest_differences, run_onnx
+from lcrnet_d2.export import ProposalNetwork, export_onnx, largest_differences, run_onnx
 from lcrnet_d2.modeling import integrate_pose_proposals
+from lcrnet_d2.modeling.joint_refinement import RefinementRules, refine_joints
 from lcrnet_d2.structures import BODY13, AnchorPoses, centre_poses
 from tests_support import random_poses, seen_at
 
@@ -53,6 +54,24 @@ def spread_out(model: nn.Module, anchors: AnchorPoses) -> nn.Module:
     return model.eval()
 
 
+def heat_maps(cfg: CfgNode) -> CfgNode:
+    cfg.MODEL.LCRNET.JOINT_REFINEMENT.ENABLED = True
+    return cfg
+
+
+@pytest.fixture(scope="module")
+def exported_with_heat_maps(
+    tmp_path_factory: pytest.TempPathFactory, anchors: AnchorPoses
+) -> tuple[nn.Module, CfgNode, Path]:
+    cfg = heat_maps(load_config(CONFIG, OPTS))
+    model = spread_out(build_model(cfg), anchors)
+    nn.init.normal_(model.roi_heads.joint_head.heat.predict.weight, std=0.5)
+    nn.init.constant_(model.roi_heads.joint_head.heat.predict.bias, -2.0)
+    path = tmp_path_factory.mktemp("exported") / "heat_maps.onnx"
+    export_onnx(model, cfg, path)
+    return model, cfg, path
+
+
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory, anchors: AnchorPoses) -> tuple[nn.Module, CfgNode, Path]:
     cfg = load_config(CONFIG, OPTS)
@@ -68,7 +87,7 @@ def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 def proposals_of(network: ProposalNetwork, image: torch.Tensor) -> dict[str, np.ndarray]:
     with torch.no_grad():
-        return {name: value.numpy() for name, value in zip(OUTPUTS, network(image), strict=True)}
+        return {name: value.numpy() for name, value in zip(network.outputs, network(image), strict=True)}
 
 
 @pytest.mark.parametrize("size", [(64, 80), (96, 64), (63, 97)], ids=str)
@@ -82,6 +101,22 @@ def test_onnxruntime_gives_what_torch_gives_at_any_size(
     assert len(expected["scores"]) > 100 and expected["scores"].max() > 0.3
     differences = largest_differences(expected, found, max(size))
     assert differences.scores < 1e-4 and differences.poses_2d < 1e-4 and differences.poses_3d < 1e-4
+
+
+@pytest.mark.parametrize("size", [(64, 80), (63, 97)], ids=str)
+def test_heat_maps_are_exported_at_any_size(
+    size: tuple[int, int], exported_with_heat_maps: tuple[nn.Module, CfgNode, Path]
+) -> None:
+    model, _, path = exported_with_heat_maps
+    image = torch.from_numpy(picture(*size)).permute(2, 0, 1).float()
+    expected = proposals_of(ProposalNetwork(model), image)
+    found = run_onnx(onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]), image)
+    rows, columns = (-(-side // 32) * 8 for side in size)
+    assert found["joint_heat"].shape == (13, rows, columns) and expected["joint_heat"].std() > 0.01
+    differences = largest_differences(expected, found, max(size))
+    assert max(differences) < 1e-3
+    moved = {**found, "joint_heat": found["joint_heat"] + 0.2}
+    assert largest_differences(expected, moved, max(size)).joint_heat == pytest.approx(0.2, abs=1e-3)
 
 
 @torch.no_grad()
@@ -103,7 +138,7 @@ def test_differences_are_found_and_order_is_none(exported: tuple[nn.Module, CfgN
     model, _, _ = exported
     a = proposals_of(ProposalNetwork(model), torch.from_numpy(picture(64, 96)).permute(2, 0, 1).float())
     shuffled = {name: value[::-1].copy() for name, value in a.items()}
-    assert largest_differences(a, shuffled, 96) == (0, 0, 0)
+    assert largest_differences(a, shuffled, 96)[:3] == (0, 0, 0)
     best = int(a["scores"].argmax())
     for name, change, index in (("scores", 0.01, 0), ("poses_2d", 9.6, 1), ("poses_3d", 0.02, 2)):
         moved = {**a, name: a[name].copy()}
@@ -142,6 +177,27 @@ def test_the_examples_integration_is_the_packages(seed: int, all_modes: bool) ->
         np.testing.assert_allclose(person[2], pose_3d, atol=1e-5)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_the_examples_refinement_is_the_packages(seed: int) -> None:
+    """People in one place, with duplicates, of very different scores."""
+    generator = torch.Generator().manual_seed(seed)
+    poses = seen_at(random_poses(5, seed), 50, 45, 40)
+    poses = torch.cat([poses, poses[:2] + torch.randn(2, 13, 2, generator=generator)])
+    spreads = 10 * torch.rand(7, 13, 2, generator=generator)
+    scores = torch.rand(7, generator=generator) + 0.01
+    heat = torch.rand(13, 24, 28, generator=generator) ** (6 + seed)
+    offsets = torch.rand(13, 2, 24, 28, generator=generator)
+    expected = refine_joints(poses, spreads, scores, heat, offsets, RefinementRules(0.1, 0.05))
+    nothing = np.zeros((13, 3))
+    people = [
+        run_onnx_example.Person(float(score), pose.numpy(), nothing, 0, spread.numpy())
+        for score, pose, spread in zip(scores, poses, spreads, strict=True)
+    ]
+    found = run_onnx_example.refine(people, heat.numpy(), offsets.numpy(), min_deviation=0.1, min_heat=0.05)
+    np.testing.assert_allclose([person.pose_2d for person in found], expected, rtol=1e-4, atol=1e-2)
+    assert run_onnx_example.refine([], heat.numpy(), offsets.numpy(), min_deviation=0.1, min_heat=0.05) == []
+
+
 def run_without(blocked: tuple[str, ...], folder: Path, *args: object) -> subprocess.CompletedProcess:
     for name in blocked:
         (folder / name).mkdir(exist_ok=True)
@@ -155,11 +211,12 @@ def run_without(blocked: tuple[str, ...], folder: Path, *args: object) -> subpro
     )
 
 
+@pytest.mark.parametrize("kind", ["exported", "exported_with_heat_maps"])
 def test_the_example_needs_neither_detectron2_nor_torch(
-    exported: tuple[nn.Module, CfgNode, Path], tmp_path: Path
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """It finds the people the model finds, in the picture's own pixels; a broken picture is reported and skipped."""
-    model, cfg, path = exported
+    model, cfg, path = request.getfixturevalue(kind)
     image = picture(120, 150, seed=1)
     Image.fromarray(image).save(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(b"no picture")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
-"""Writes a trained model as ONNX (image in, pose proposals out) and checks it against the model with onnxruntime.
+"""Writes a trained model as ONNX (image in, pose proposals and joint heat maps out) and checks it with onnxruntime.
 
-The largest differences and the tolerances are printed; exit code 1 if one is missed. Needs the extra `export`:
+It is compared with the model itself. The largest differences and the tolerances are printed; exit code 1 if one is missed. Needs the extra `export`:
 pip install onnx onnxruntime. tools/run_onnx.py runs the file without Detectron2 and without torch.
 
 examples:
@@ -24,12 +24,12 @@ from detectron2.modeling import build_model
 
 from lcrnet_d2.checkpoint import LCRNetCheckpointer
 from lcrnet_d2.data import read_image
-from lcrnet_d2.export import OUTPUTS, Differences, ProposalNetwork, export_onnx, largest_differences, run_onnx
+from lcrnet_d2.export import Differences, ProposalNetwork, export_onnx, largest_differences, run_onnx
 from lcrnet_d2.predictor import find_config
 from lcrnet_d2.projects import add_import_argument, import_projects
 
-#: Half a thousandth of a score, 1/1000 of the image's longer side, 1 mm.
-TOLERANCES = Differences(5e-4, 1e-3, 1e-3)
+#: Half a thousandth of a score and of heat, 1/1000 of the image's longer side, 1 mm, 1/100 of a cell of 4 px.
+TOLERANCES = Differences(5e-4, 1e-3, 1e-3, 5e-4, 1e-2)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -55,19 +55,23 @@ def parity(network: ProposalNetwork, path: Path, images: list[torch.Tensor]) -> 
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    score, in_2d, in_3d = TOLERANCES
-    print(f"largest difference allowed: score {score:g}, 2D {in_2d:g} of the longer side, 3D {in_3d:g} m")
+    score, in_2d, in_3d, heat, offset = TOLERANCES
+    print(
+        f"largest difference allowed: score {score:g}, 2D {in_2d:g} of the longer side, 3D {in_3d:g} m, "
+        f"joint heat {heat:g}, joint offset {offset:g} cells"
+    )
     passed = True
     for image in images:
         with torch.no_grad():
-            expected = {k: v.numpy() for k, v in zip(OUTPUTS, network(image), strict=True)}
+            expected = {k: v.numpy() for k, v in zip(network.outputs, network(image), strict=True)}
         found = run_onnx(session, image)
         height, width = image.shape[1:]
         differences = largest_differences(expected, found, max(height, width))
         passed &= all(d <= t for d, t in zip(differences, TOLERANCES, strict=True))
         print(
             f"{width} x {height}: {len(expected['scores'])} proposals, onnxruntime {len(found['scores'])}; score "
-            f"{differences.scores:.1e}, 2D {differences.poses_2d:.1e}, 3D {differences.poses_3d:.1e} m"
+            f"{differences.scores:.1e}, 2D {differences.poses_2d:.1e}, 3D {differences.poses_3d:.1e} m, heat "
+            f"{differences.joint_heat:.1e}, offset {differences.joint_offsets:.1e} cells"
         )
     print("parity: passed" if passed else "parity: MISSED")
     return passed

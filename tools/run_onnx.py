@@ -12,11 +12,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime
 from PIL import Image, ImageOps
+
+#: Of joint refinement: px of a cell; deviations beyond which heat is another's; cells that a peak is wide; how often
+#: those who lose a peak look again.
+CELL, REACH, PEAK_RADIUS, LOOKS = 4, 3.0, 4, 3
 
 
 def main() -> None:
@@ -73,13 +77,18 @@ def find_people(session: onnxruntime.InferenceSession, about: dict[str, Any], im
     pixels = np.asarray(image.resize(size, Image.Resampling.BILINEAR))
     if wanted["channels"] == "BGR":
         pixels = pixels[:, :, ::-1]
-    names = ("scores", "poses_2d", "poses_3d", "classes", "confidences")
+    names = [output.name for output in session.get_outputs()]
     found = session.run(names, {"image": np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32)})
     proposals = dict(zip(names, found, strict=True))
     upper_body = proposals["classes"] >= about["num_anchor_poses"]
     rules = about["integration"]
     people = []
-    for score, pose_2d, pose_3d, seed in integrate(proposals, upper_body, size, **rules):
+    found = integrate(proposals, upper_body, size, **{**rules, "score_threshold": 0.0})
+    if "joint_refinement" in about:
+        found = refine(found, proposals["joint_heat"], proposals["joint_offsets"], **about["joint_refinement"])
+    for score, pose_2d, pose_3d, seed, _ in found:
+        if score < rules["score_threshold"]:
+            continue
         points = pose_2d * (np.array(image.size) / size)
         inside = ((points >= 0) & (points < image.size)).all(1)
         people.append(
@@ -92,6 +101,16 @@ def find_people(session: onnxruntime.InferenceSession, about: dict[str, Any], im
             }
         )
     return people
+
+
+class Person(NamedTuple):
+    """score; pose_2d (J, 2) px; pose_3d (J, 3) m; seed: a proposal; spread (J, 2) px, of what was averaged."""
+
+    score: float
+    pose_2d: np.ndarray
+    pose_3d: np.ndarray
+    seed: int
+    spread: np.ndarray
 
 
 def integrate(
@@ -109,8 +128,8 @@ def integrate(
     lower_body_joints: list[int],
     score_threshold: float,
     last_pixel_boxes: bool = False,
-) -> list[tuple[float, np.ndarray, np.ndarray, int]]:
-    """Pose proposals integration (Sec. 3.5, Eq. 6 and 7): score, 2D, 3D and seed of each person, best first.
+) -> list[Person]:
+    """Pose proposals integration (Sec. 3.5, Eq. 6 and 7), best first.
 
     Args:
         proposals: scores (P,), poses_2d (P, J, 2) px, poses_3d (P, J, 3) m.
@@ -138,8 +157,10 @@ def integrate(
             if total > min_mode_score and total >= score_threshold:
                 w = weights[members] / weights[members].sum(0)
                 mean_2d, mean_3d = ((w[..., None] * p[members]).sum(0) for p in (poses_2d, poses_3d))
-                people.append((float(total), mean_2d, mean_3d, int(group[0])))
-    return sorted(people, key=lambda person: -person[0])
+                squares = (poses_2d[members] - mean_2d) ** 2 * scores[members][:, None, None]
+                spread = np.sqrt(squares.sum(0) / total)
+                people.append(Person(float(total), mean_2d, mean_3d, int(group[0]), spread))
+    return sorted(people, key=lambda person: -person.score)
 
 
 def find_modes(scores: np.ndarray, poses_3d: np.ndarray, t_3d: float, min_seed_score: float) -> list[np.ndarray]:
@@ -155,6 +176,59 @@ def find_modes(scores: np.ndarray, poses_3d: np.ndarray, t_3d: float, min_seed_s
         waiting &= ~members
         modes.append(members.nonzero()[0])
     return modes
+
+
+def refine(
+    people: list[Person], heat: np.ndarray, offsets: np.ndarray, *, min_deviation: float, min_heat: float
+) -> list[Person]:
+    """The people with their 2D joints moved to where the heat maps see them.
+
+    As lcrnet_d2/modeling/joint_refinement.py describes: every joint goes to its most probable cell, no two people to
+    the same peak.
+
+    Args:
+        heat: (J, h, w) in [0, 1]; offsets: (J, 2, h, w), dx and dy in cells.
+    """
+    if not people:
+        return people
+    poses = np.stack([person.pose_2d for person in people])
+    sizes = 1.2 * np.sqrt(np.prod(poses.max(1) - poses.min(1), 1))
+    least = np.maximum(min_deviation * sizes, CELL / 2)[:, None, None]
+    deviations = np.maximum(np.stack([person.spread for person in people]), least)
+    y, x = np.indices(heat.shape[1:]).reshape(2, -1)
+    cells = np.stack([x, y], 1)
+    scores = np.array([person.score for person in people])
+    stays = np.log(min_heat) - 0.5 * REACH**2
+    out = poses.copy()
+    for joint in range(poses.shape[1]):
+        away = (((cells + 0.5) * CELL - poses[:, joint, None]) / deviations[:, joint, None]) ** 2
+        seen = heat[joint].ravel()
+        with np.errstate(divide="ignore"):
+            log_odds = np.log(np.where(seen >= min_heat, seen, 0)) - 0.5 * away.sum(2)
+        log_odds[away.sum(2) > REACH**2] = -np.inf
+        for looks_left in reversed(range(LOOKS)):
+            best = log_odds.argmax(1)
+            moves = np.isfinite(log_odds.max(1))
+            near = is_near(cells[best][:, None], cells)  # (N, cells)
+            rivals = near[:, best] & moves & moves[:, None] & ~np.eye(len(people), dtype=bool)
+            elsewhere = np.where(near, -np.inf, log_odds).max(1).clip(stays)
+            with np.errstate(invalid="ignore"):
+                loss = (log_odds.max(1) - elsewhere) * scores
+            for person in rivals.any(1).nonzero()[0]:
+                before = [k for k in rivals[person].nonzero()[0] if (-loss[k], k) < (-loss[person], person)]
+                if before:
+                    winner = min(before, key=lambda k: (-loss[k], k))
+                    log_odds[person, near[winner] if looks_left else slice(None)] = -np.inf
+        best = log_odds.argmax(1)
+        moves = np.isfinite(log_odds.max(1))
+        places = (cells[best] + offsets[joint].reshape(2, -1)[:, best].T) * CELL
+        out[moves, joint] = places[moves]
+    return [person._replace(pose_2d=pose) for person, pose in zip(people, out, strict=True)]
+
+
+def is_near(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Whether cells (..., 2) are no further apart than a peak is wide."""
+    return ((a - b) ** 2).sum(-1) <= PEAK_RADIUS**2
 
 
 def iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
