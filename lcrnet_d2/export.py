@@ -218,13 +218,14 @@ def largest_differences(a: dict[str, np.ndarray], b: dict[str, np.ndarray], imag
     Returns:
         infinity where a proposal has none of its class in the other set, or there is nothing to compare.
     """
-    worst = [_one_way(x, y, image_side) for x, y in ((a, b), (b, a))]
-    of_maps = (0.0, 0.0)
-    if "joint_heat" in a:
-        seen = (a["joint_heat"] > _HEAT)[:, None]
-        offsets = np.where(seen, a["joint_offsets"] - b["joint_offsets"], 0)
-        of_maps = (float(np.abs(a["joint_heat"] - b["joint_heat"]).max()), float(np.abs(offsets).max()))
-    return Differences(*(max(pair) for pair in zip(*worst, strict=True)), *of_maps)
+    there, back = _one_way(a, b, image_side), _one_way(b, a, image_side)
+    worst = Differences(*map(max, there, back))
+    if "joint_heat" not in a:
+        return worst
+    seen = (a["joint_heat"] > _HEAT)[:, None]
+    offsets = np.where(seen, a["joint_offsets"] - b["joint_offsets"], 0)
+    heat = np.abs(a["joint_heat"] - b["joint_heat"])
+    return worst._replace(joint_heat=float(heat.max()), joint_offsets=float(np.abs(offsets).max()))
 
 
 def _one_way(

@@ -1,8 +1,9 @@
 #!/usr/bin/env python
 """Writes a trained model as ONNX (image in, pose proposals and joint heat maps out) and checks it with onnxruntime.
 
-It is compared with the model itself. The largest differences and the tolerances are printed; exit code 1 if one is missed. Needs the extra `export`:
-pip install onnx onnxruntime. tools/run_onnx.py runs the file without Detectron2 and without torch.
+It is compared with the model itself: the largest differences and the tolerances are printed; exit code 1 if one is
+missed. Needs the extra `export`: pip install onnx onnxruntime. tools/run_onnx.py runs the file without Detectron2 and
+without torch.
 
 examples:
   tools/export_model.py --config-file configs/quick_schedules/lcrnet_lite0_demo.yaml --output model.onnx \\
