@@ -164,7 +164,7 @@ def _add_joint_refinement_keys(cfg: CN) -> None:
     node = cfg.MODEL.LCRNET.JOINT_REFINEMENT
     # Heat maps of the joints, trained with the poses; PPI's joints move to them (modeling/joint_refinement.py).
     node.ENABLED = False
-    # A feature map of stride 4: "joint_map" of inverted residuals with FPN, "p2" of other FPNs, "conv3" of VGG-16.
+    # A feature map of stride 4: "joint_map" of inverted residuals with FPN and of VGG-16, "p2" of other FPNs.
     node.IN_FEATURE = "joint_map"
     # Channels of 3x3 convolutions before the head; [] on "joint_map", which has its own.
     node.CONV_DIMS = []

@@ -73,10 +73,10 @@ class _Separable(nn.Module):
 
 
 class JointMap(nn.Module):
-    """From features of stride 32, 16, 8 and 4 to one map of stride 4: MoveNet's small FPN."""
+    """From features of stride 32, 16, 8 and 4, or the last of these, to one map of stride 4: MoveNet's small FPN."""
 
-    LATERALS = (64, 64, 32, 24)
-    MERGED = (32, 24, 24)
+    #: Channels of the sums at stride 16, 8 and 4, and of what is made of them.
+    SUMS, MERGED = (64, 32, 24), (32, 24, 24)
 
     def __init__(self, in_channels: Sequence[int]) -> None:
         """
@@ -84,12 +84,14 @@ class JointMap(nn.Module):
             in_channels: of the features, coarsest first.
         """
         super().__init__()
-        self.laterals = nn.ModuleList(nn.Conv2d(i, o, 1) for i, o in zip(in_channels, self.LATERALS, strict=True))
-        self.merges = nn.ModuleList(_Separable(i, o) for i, o in zip(self.LATERALS[1:], self.MERGED, strict=True))
+        sums, merged = self.SUMS[1 - len(in_channels) :], self.MERGED[1 - len(in_channels) :]
+        widths = (sums[0], *sums)
+        self.laterals = nn.ModuleList(nn.Conv2d(i, o, 1) for i, o in zip(in_channels, widths, strict=True))
+        self.merges = nn.ModuleList(_Separable(i, o) for i, o in zip(sums, merged, strict=True))
         self.channels = self.MERGED[-1]
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """(B, 24, h, w) of four (B, C, ., .), coarsest first, each twice as wide and high as the one before."""
+        """(B, 24, h, w) of features (B, C, ., .), coarsest first, each twice as wide and high as the one before."""
         x = self.laterals[0](features[0])
         for lateral, merge, feature in zip(self.laterals[1:], self.merges, features[1:], strict=True):
             # Bilinear, not Detectron2's nearest: MoveNet's weights place joints 4 px apart with it.

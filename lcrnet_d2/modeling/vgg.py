@@ -14,6 +14,8 @@ from detectron2.layers import Conv2d, ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, ROI_BOX_HEAD_REGISTRY, Backbone
 from torch import Tensor, nn
 
+from .joint_heat_maps import JointMap
+
 __all__ = ["VGG16", "VGGBoxHead", "build_vgg16_backbone"]
 
 #: (number of 3x3 convolutions, channels) of conv1 to conv5.
@@ -24,14 +26,15 @@ class VGG16(Backbone):
     """conv1_1 to conv5_3 of VGG-16, each with ReLU; 2x2 max pooling between the blocks, none after conv5.
 
     The feature "conv5" has stride 16 and 512 channels. Pooling drops an odd last row or column, as torchvision's
-    network does (Caffe's keeps it).
+    network does (Caffe's keeps it). Joint heat maps have a feature "joint_map" of stride 4, of conv5, conv4 and conv3.
     """
 
-    def __init__(self, *, freeze_at: int = 2, in_channels: int = 3) -> None:
+    def __init__(self, *, freeze_at: int = 2, in_channels: int = 3, with_joint_map: bool = False) -> None:
         """
         Args:
             freeze_at: blocks conv1 to conv<freeze_at> are frozen; 0 freezes nothing. Faster R-CNN [22] uses 2.
             in_channels: 3, for RGB.
+            with_joint_map: returns "joint_map" too; images are then padded to multiples of 16 px.
 
         Raises:
             ValueError: if freeze_at is not in 0 to 5.
@@ -51,15 +54,27 @@ class VGG16(Backbone):
         self._out_features = ["conv5"]
         self._out_feature_channels = {"conv5": in_channels}
         self._out_feature_strides = {"conv5": 16}
+        self.joint_map: JointMap | None = None
+        if with_joint_map:
+            self.joint_map = JointMap([channels for _, channels in BLOCKS[:1:-1]])
+            self._out_features.append("joint_map")
+            self._out_feature_channels["joint_map"] = self.joint_map.channels
+            self._out_feature_strides["joint_map"] = 4
+
+    @property
+    def size_divisibility(self) -> int:
+        return 0 if self.joint_map is None else 16
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Normalised images (N, 3, H, W), at least 16x16 pixels -> {"conv5": (N, 512, H // 16, W // 16)}."""
+        blocks = []
         for index, block in enumerate(self._blocks):
             if index > 0:
                 x = F.max_pool2d(x, kernel_size=2, stride=2)
             for name in block:
                 x = getattr(self, name)(x)
-        return {"conv5": x}
+            blocks.append(x)
+        return {"conv5": x} | ({} if self.joint_map is None else {"joint_map": self.joint_map(blocks[:1:-1])})
 
 
 @BACKBONE_REGISTRY.register()
@@ -68,6 +83,7 @@ def build_vgg16_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> VGG16:
     return VGG16(
         freeze_at=cfg.MODEL.BACKBONE.FREEZE_AT,
         in_channels=input_shape.channels,  # pyright: ignore[reportArgumentType]
+        with_joint_map=cfg.MODEL.LCRNET.JOINT_REFINEMENT.ENABLED,
     )
 
 

@@ -5,15 +5,17 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import build_backbone
 from detectron2.modeling.roi_heads import build_box_head
 
+from lcrnet_d2.config import add_lcrnet_config
 from lcrnet_d2.modeling.vgg import VGG16, VGGBoxHead
 
 
 def vgg_cfg() -> CfgNode:
     cfg = get_cfg()
+    add_lcrnet_config(cfg)
     cfg.MODEL.BACKBONE.NAME = "build_vgg16_backbone"
     cfg.MODEL.ROI_BOX_HEAD.NAME = "VGGBoxHead"
     cfg.MODEL.ROI_BOX_HEAD.FC_DIM = 6
-    cfg.MODEL.LCRNET = CfgNode({"DROPOUT": 0.5})
+    cfg.MODEL.LCRNET.DROPOUT = 0.5
     return cfg
 
 
@@ -24,6 +26,19 @@ def test_conv5_has_stride_16_and_512_channels_and_drops_the_rest(height: int, wi
     assert list(features) == ["conv5"]
     assert features["conv5"].shape == (2, 512, height // 16, width // 16)
     assert backbone.output_shape() == {"conv5": ShapeSpec(channels=512, stride=16)}
+
+
+def test_with_joint_refinement_a_map_of_stride_4_comes_with_it() -> None:
+    cfg = vgg_cfg()
+    cfg.MODEL.LCRNET.JOINT_REFINEMENT.ENABLED = True
+    backbone = build_backbone(cfg)
+    assert backbone.size_divisibility == 16
+    features, shapes = backbone(torch.rand(1, 3, 48, 64)), backbone.output_shape()
+    assert list(features) == list(shapes) == ["conv5", "joint_map"]
+    assert features["joint_map"].shape == (1, shapes["joint_map"].channels, 12, 16)
+    assert shapes["joint_map"].stride == 4
+    features["joint_map"].sum().backward()
+    assert backbone.joint_map.laterals[0].weight.grad.abs().max() > 0
 
 
 def test_thirteen_convolutions_with_the_papers_names() -> None:
