@@ -117,10 +117,11 @@ class LCRNetCheckpointer(DetectionCheckpointer):
         missing = sorted(set(mine) - set(theirs))
         if missing:
             raise ValueError(f"the checkpoint's head lacks {missing}; MODEL.LCRNET.NEW_HEAD True starts a new one")
-        if any(_JOINT_HEAD in k for k in self.model.state_dict()) and not any(_JOINT_HEAD in k for k in weights):
+        here, there = (any(_JOINT_HEAD in k for k in names) for names in (self.model.state_dict(), weights))
+        if here != there:  # without, the maps would be random, or the features others than those in training
             raise ValueError(
-                "the checkpoint was trained without joint heat maps: set MODEL.LCRNET.JOINT_REFINEMENT.ENABLED False, "
-                "or MODEL.LCRNET.NEW_HEAD True to train them and a new head"
+                f"the checkpoint was trained {'with' if there else 'without'} joint heat maps: set "
+                f"MODEL.LCRNET.JOINT_REFINEMENT.ENABLED {there}, or MODEL.LCRNET.NEW_HEAD True to train a new head"
             )
         shapes = [(k, tuple(theirs[k].shape), tuple(v.shape)) for k, v in mine.items() if theirs[k].shape != v.shape]
         if shapes:

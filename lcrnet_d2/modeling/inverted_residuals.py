@@ -277,7 +277,7 @@ class FPNWithJointMap(FPN):
     """Detectron2's FPN and a `JointMap` on the same bottom-up features; returns the FPN's levels and "joint_map".
 
     The finest level also gets the joint map: where joints are is known before poses are regressed from it. Parameters
-    have the names of an FPN's without it, so that weights serve with and without.
+    of the FPN have the names they have without.
     """
 
     top_block: LastLevelMaxPool
