@@ -32,10 +32,10 @@ class PersonZoom(T.Augmentation):
     """A square around one of the people, drawn at random; around any place where there is nobody.
 
     The person's longer side becomes a share of the canvas drawn log-uniformly from `sizes`; or, with a probability
-    `cut`, an edge of the square cuts them across their longer side, as an edge of a photo does at chest, hips or knees. In a picture without people
-    a place of a quarter to all of its longer side is looked at, so that a wheel or a shelf fills the canvas as people
-    do. The square is moved into the picture; where the picture is the smaller one, all of it is shown and the rest is
-    grey.
+    `cut`, an edge of the square cuts them across their longer side, as an edge of a photo does at chest, hips or knees.
+    In a picture without people a place of a quarter to all of its longer side is looked at, so that a wheel or a shelf
+    fills the canvas as people do. The square is moved into the picture; where the picture is the smaller one, all of it
+    is shown and the rest is grey.
     """
 
     def __init__(self, canvas: int, sizes: tuple[float, float], cut: float = 0.0) -> None:
