@@ -6,10 +6,10 @@
     python datasets/add_pseudo_3d.py photos.json --mocap datasets/mocap/poses.npz --output photos_3d.json
 
 MoveNet MultiPose finds people. Whom it scores above 0.2 is looked at again, alone, by MoveNet Thunder: joints on which
-both agree are annotated (v = 2), the others are not and are completed with the 3D. Whom it scores between 0.1 and 0.2, or on
-whose pose the two do not agree, is marked as a crowd, which training ignores. Photos in which it finds nobody are
-background to learn from; --people-everywhere leaves them out: a teacher overlooks people too. It also takes one dog
-in thirty for a person: photos of animals, rooms and things want --sure 0.4 --nobody 0.4.
+both agree are annotated (v = 2), the others are not and are completed with the 3D. Whom it scores between 0.1 and 0.2,
+or on whose pose the two do not agree, is marked as a crowd, which training ignores. Photos in which it finds nobody
+are background to learn from; --people-everywhere leaves them out: a teacher overlooks people too. It also takes one
+dog in thirty for a person: photos of animals, rooms and things want --sure 0.4 --nobody 0.4.
 
 With --annotated, a JSON whose images hold people who are not annotated (LSPE), those are added to the ones who are.
 """
@@ -27,12 +27,12 @@ import cv2
 import numpy as np
 import torch
 from detectron2.structures import BoxMode
-from movenet import DIVISOR, MoveNet, PeopleFound, decode
-from sources.records import image_size, person_from_joints, write_records
 
 from lcrnet_d2.data.datasets.pose_json import PoseFileError, load_pose_json
 from lcrnet_d2.data.images import ImageFileError, read_image
-from lcrnet_d2.structures import BODY13, COCO17, PIXEL_CENTRE
+from lcrnet_d2.structures import BODY13, COCO17
+from movenet import DIVISOR, MoveNet, PeopleFound, decode
+from sources.records import person_from_joints, write_records
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 #: Of MultiPose's scores: above SURE somebody, if Thunder agrees, below NOBODY nobody.
@@ -48,7 +48,8 @@ _SAME_IOU, _SAME_JOINTS = 0.6, 0.1
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody of a photo: box (4,) x1 y1 x2 y2 px; joints (17, 3) of COCO: x, y px and v 2 or 0; None: in doubt."""
+    """Somebody of a photo: box (4,) x1 y1 x2 y2 px; joints (17, 3) of COCO: x, y as pixel indices (MoveNet's are), v 2
+    or 0. None: in doubt."""
 
     box: np.ndarray
     joints: np.ndarray | None
@@ -156,7 +157,7 @@ def annotation(person: Person) -> dict[str, Any]:
     bare = {"bbox": person.box.tolist(), "bbox_mode": BoxMode.XYXY_ABS, "category_id": 0, "iscrowd": 1}
     if person.joints is None:
         return bare
-    joints = person_from_joints(person.joints[:, :2] - PIXEL_CENTRE, person.joints[:, 2], COCO17)
+    joints = person_from_joints(person.joints[:, :2], person.joints[:, 2], COCO17)
     around = np.array(joints["bbox"])
     box = np.concatenate([np.minimum(around[:2], person.box[:2]), np.maximum(around[2:], person.box[2:])])
     return joints | {"bbox": box.tolist()}
@@ -207,10 +208,10 @@ def labelled(
         path = Path(record["file_name"])
         try:
             image = read_image(path, "RGB")
-            width, height = image_size(path)
-        except (ImageFileError, PoseFileError) as error:
+        except ImageFileError as error:
             yield PoseFileError(str(error))
             continue
+        height, width = image.shape[:2]
         own = {"file_name": str(path.relative_to(folder)), "width": width, "height": height}
         whole = add_people(record | own, teacher.people(image))
         if people_everywhere and all(a["iscrowd"] for a in whole["annotations"]):
@@ -224,7 +225,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="photos")
     parser.add_argument("--teacher", required=True, type=Path, help="folder of movenet-{multipose,thunder}.{json,bin}")
     parser.add_argument("--output", required=True, type=Path, help="the JSON to write")
-    parser.add_argument("--annotated", type=Path, help="JSON of images of the folder in which not everyone is annotated")
+    parser.add_argument(
+        "--annotated", type=Path, help="JSON of images of the folder in which not everyone is annotated"
+    )
     parser.add_argument("--long-side", type=int, default=384, help="px that MultiPose sees images at (384)")
     parser.add_argument("--sure", type=float, default=SURE, help=f"MultiPose's score of a person ({SURE})")
     parser.add_argument("--nobody", type=float, default=NOBODY, help=f"MultiPose's score of nobody ({NOBODY})")

@@ -1,4 +1,4 @@
-"""MoveNet, the teacher of label_photos.py, with weights read from its own TensorFlow.js files: people of a photo, in 2D.
+"""MoveNet, the teacher of label_photos.py, with weights from its own TensorFlow.js files: people of a photo, in 2D.
 
 A MobileNetV2 (Sandler et al., CVPR 2018) without batch norms, which the files hold multiplied into the convolutions;
 a feature pyramid down to a map of stride 4; heads of two convolutions. MultiPose finds people and their joints,
@@ -51,7 +51,9 @@ class PeopleFound(NamedTuple):
 class _Convolution(nn.Module):
     """With TensorFlow's SAME padding and the bias that batch norms have become."""
 
-    def __init__(self, kernel: np.ndarray, bias: np.ndarray | None, stride: int = 1, highest: float | None = None) -> None:
+    def __init__(
+        self, kernel: np.ndarray, bias: np.ndarray | None, stride: int = 1, highest: float | None = None
+    ) -> None:
         """
         Args:
             kernel: (height, width, in, out), or of a depthwise one (height, width, channels, 1).
@@ -154,7 +156,9 @@ class _Weights:
         return _Convolution(kernel, bias, stride, highest)
 
     def plain(self, name: str) -> _Convolution:
-        return _Convolution(self._arrays[f"{name}/Conv2D/ReadVariableOp"], self._arrays[f"{name}/BiasAdd/ReadVariableOp"])
+        return _Convolution(
+            self._arrays[f"{name}/Conv2D/ReadVariableOp"], self._arrays[f"{name}/BiasAdd/ReadVariableOp"]
+        )
 
     def separable(self, name: str) -> nn.Sequential:
         depthwise = _Convolution(self._arrays[f"{name}/ReadVariableOp"], None)

@@ -201,8 +201,8 @@ def _add_data_keys(cfg: CN) -> None:
     # mosaic's tile) between these two, and the picture is cropped around that person,
     # or around any place where there is nobody. []: whole pictures.
     cfg.INPUT.LCRNET.PERSON_SIZE = []
-    # With PERSON_SIZE: probability that the crop cuts that person as cameras do, at the chest, the hips or the knees, and
-    # enlarges what is left until it may exceed the canvas.
+    # With PERSON_SIZE: probability that the crop cuts that person as cameras do, at the chest, the hips or the knees,
+    # and enlarges what is left until it may exceed the canvas.
     cfg.INPUT.LCRNET.CUT_PEOPLE = 0.0
     # Share of training pictures that are mosaics of four, each fitted into a quarter of the canvas.
     cfg.INPUT.LCRNET.MOSAIC = 0.0

@@ -56,10 +56,7 @@ def main(argv: list[str] | None = None) -> None:
     check_writable(output.parent)
     check_writable(picture.parent)
     skeleton = SKELETONS[args.skeleton]
-    source = joined(
-        ([set_source(args, skeleton)] if args.dataset or args.pose_file else [])
-        + ([mocap_source(args, skeleton)] if args.mocap else [])
-    )
+    source = joined(set_sources(args, skeleton) + ([mocap_source(args, skeleton)] if args.mocap else []))
     poses_2d, poses_3d = with_mirrored(source.poses_2d, source.poses_3d, skeleton)
     print(f"clustering {len(poses_3d)} poses (half of them mirrored) into {args.num_anchor_poses} ...", flush=True)
     anchors = cluster_poses(poses_2d, poses_3d, skeleton, args.num_anchor_poses, args.upper_body, args.seed)
@@ -74,7 +71,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def joined(sources: list[Source]) -> Source:
-    """A set's poses and MoCap's views, clustered together."""
+    """Poses of sets and MoCap's views, clustered together."""
     if len(sources) == 1:
         return sources[0]
     provenance = {"sources": [source.provenance for source in sources]}
@@ -84,17 +81,18 @@ def joined(sources: list[Source]) -> Source:
     return Source(poses_2d, poses_3d, left_out_3d, provenance)
 
 
-def set_source(args: argparse.Namespace, skeleton: Skeleton) -> Source:
-    """Everyone of a data set whose 3D pose is known, at most --max-poses at random."""
+def set_sources(args: argparse.Namespace, skeleton: Skeleton) -> list[Source]:
+    """Everyone of each set whose 3D pose is known, at most --max-poses of a set at random."""
+    sets = {str(file): load_pose_json(file, file.parent, skeleton) for file in args.pose_file}
     if args.dataset:
-        records = DatasetCatalog.get(args.dataset)
-    else:
-        records = load_pose_json(args.pose_file, args.pose_file.parent, skeleton)
-    poses_2d, poses_3d = known_poses(records, skeleton, args.seed, args.max_poses)
-    if not len(poses_3d):
-        raise SystemExit(f"{args.dataset or args.pose_file} has no person with a 3D pose")
-    provenance = {"source": args.dataset or args.pose_file.name}
-    return Source(poses_2d, poses_3d, poses_3d[:0], provenance)
+        sets[args.dataset] = DatasetCatalog.get(args.dataset)
+    sources = []
+    for name, records in sets.items():
+        poses_2d, poses_3d = known_poses(records, skeleton, args.seed, args.max_poses)
+        if not len(poses_3d):
+            raise SystemExit(f"{name} has no person with a 3D pose")
+        sources.append(Source(poses_2d, poses_3d, poses_3d[:0], {"source": Path(name).name}))
+    return sources
 
 
 def mocap_source(args: argparse.Namespace, skeleton: Skeleton) -> Source:
@@ -142,12 +140,14 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--dataset", help="name of a registered training set")
-    source.add_argument("--pose-file", type=Path, help="annotation file in the project's JSON form")
+    source.add_argument("--pose-file", type=Path, nargs="+", default=[], help="annotation files in the project's form")
     parser.add_argument("--mocap", type=Path, help="pose base of datasets/prepare_mocap.py; alone or beside a set")
     parser.add_argument("--skeleton", default="BODY13", choices=sorted(SKELETONS))
     parser.add_argument("--num-anchor-poses", type=int, default=100, help="K (default 100)")
     parser.add_argument("--upper-body", action="store_true", help="add K classes for upper-body boxes (Sec. 4.2)")
-    parser.add_argument("--max-poses", type=int, default=MAX_POSES, help="random subset of a set (Sec. 4.1: 300,000)")
+    parser.add_argument(
+        "--max-poses", type=int, default=MAX_POSES, help="random part of each set (Sec. 4.1: 300,000)"
+    )
     mocap = parser.add_argument_group("with --mocap")
     mocap.add_argument(
         "--views", type=lambda text: int(float(text)), default=20_000, help="virtual views to cluster (2e4)"

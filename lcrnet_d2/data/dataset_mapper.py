@@ -30,8 +30,8 @@ from .pose_transforms import transform_poses, transform_variances
 __all__ = ["LCRNetDatasetMapper", "PoseTargets", "build_augmentations", "build_training_mapper"]
 
 
-#: Somebody cut off of whom at least this share of the image shows a part is near: a face, a hand or a torso. A person of
-#: unknown pose, so that the small boxes inside teach what is background; as a crowd they were drawn as bodies.
+#: Somebody cut off of whom at least this share of the image shows a part is near: a face, a hand or a torso. A person
+#: of unknown pose, so that small boxes inside teach what is background; of crowds' insides nothing is learnt.
 _NEAR = 1 / 6
 
 

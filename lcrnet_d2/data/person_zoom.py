@@ -32,10 +32,10 @@ class PersonZoom(T.Augmentation):
     """A square around one of the people, drawn at random; around any place where there is nobody.
 
     The person's longer side becomes a share of the canvas drawn log-uniformly from `sizes`; or, with a probability
-    `cut`, an edge of the square cuts them across their longer side, as an edge of a photo does at chest, hips or knees. In a picture without people
-    a place of a quarter to all of its longer side is looked at, so that a wheel or a shelf fills the canvas as people
-    do. The square is moved into the picture; where the picture is the smaller one, all of it is shown and the rest is
-    grey.
+    `cut`, an edge of the square cuts them across their longer side, as an edge of a photo does at chest, hips or knees.
+    In a picture without people a place of a quarter to all of its longer side is looked at, so that a wheel or a shelf
+    fills the canvas as people do. The square is moved into the picture; where the picture is the smaller one, all of it
+    is shown and the rest is grey.
     """
 
     def __init__(self, canvas: int, sizes: tuple[float, float], cut: float = 0.0) -> None:
@@ -95,8 +95,11 @@ class PersonZoom(T.Augmentation):
         wanted = max(left, across) / _log_uniform(_CUT_SIZES)
         side = self._side(min(wanted, max(room, left)), height, width)
         corner = self._corner((box[:2] + box[2:]) / 2, side, height, width)
-        # At least a pixel of the picture is shown, wherever the box lies.
-        corner[axis] = np.clip(edge - side if starts else edge, 1 - side, (width, height)[axis] - 1)
+        # Boxes may lie outside, rotated ones do: an eighth of the square is in the picture, as far as it reaches. A strip
+        # of less than 2 px of the canvas would be squeezed by the rounding to whole ones.
+        across_picture = (width, height)[axis]
+        shown = min(across_picture, side * max(1 / 8, 2 / self.canvas))
+        corner[axis] = np.clip(edge - side if starts else edge, shown - side, across_picture - shown)
         return corner[0], corner[1], side
 
     def _window(self, x: float, y: float, side: float, height: int, width: int) -> T.TransformList:

@@ -92,7 +92,9 @@ def main(arguments: list[str] | None = None) -> int:
     motions = args.out / "motions.npz"
     prepare_motions(motions, args.split, args.mocap)
     maker = StudioMaker(motions, tuple(args.backgrounds), tuple(args.panoramas), args.clothes)
-    rendered = render_set(args.out, SetPlan(args.split, args.count, args.seed, material, args.shots), maker, args.workers)
+    rendered = render_set(
+        args.out, SetPlan(args.split, args.count, args.seed, material, args.shots), maker, args.workers
+    )
     print(f"{rendered} pictures rendered, {args.count} in {args.out}")
     return 0
 

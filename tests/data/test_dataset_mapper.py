@@ -75,7 +75,7 @@ def test_what_is_seen_of_somebody_mostly_outside_is_neither_learnt_nor_backgroun
 
 
 def test_what_is_seen_of_somebody_near_is_a_person_of_unknown_pose(full_body_anchors: AnchorPoses) -> None:
-    """Ten times as large, the margin box is 360 px wide and about as high as a face close-up: the image shows its part."""
+    """Ten times as large, the margin box is 360 px wide; the image shows a small part of it, as of a face."""
     keypoints = torch.cat([10 * (standing_at(80, 50) - 80) + 80, torch.full((1, 13, 1), 2.0)], -1)
     nothing = torch.zeros(0, 4)
     arguments = (torch.zeros(1, 13, 3), nothing, nothing, SIZE, False)

@@ -208,7 +208,9 @@ def test_with_joint_refinement_the_fpn_comes_with_a_map_of_stride_4(variant: str
     assert features["joint_map"].shape == (1, shapes["joint_map"].channels, 16, 24)
     incompatible = backbone.load_state_dict(without.state_dict(), strict=False)
     assert not incompatible.unexpected_keys
-    assert all(name.startswith(("joint_map.", "joint_lateral.", "bottom_up.last.")) for name in incompatible.missing_keys)
+    assert all(
+        name.startswith(("joint_map.", "joint_lateral.", "bottom_up.last.")) for name in incompatible.missing_keys
+    )
     image = torch.randn(1, 3, 64, 96)
     for name, level in without(image).items():
         torch.testing.assert_close(backbone(image)[name], level, msg=name)

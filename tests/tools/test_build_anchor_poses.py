@@ -99,3 +99,14 @@ def test_whose_poses_must_be_said(tmp_path: Path, capsys: pytest.CaptureFixture)
     with pytest.raises(SystemExit):
         build_anchor_poses.main(["--output", str(tmp_path / "a.npz")])
     assert "whose poses?" in capsys.readouterr().err
+
+
+def test_several_sets_are_clustered_together_at_most_so_many_poses_of_each(tmp_path: Path) -> None:
+    files = [write_tiny_set(tmp_path / name) for name in ("a", "b")]
+    people = sum("pose_3d" in a for a in json.loads(files[0].read_text())["annotations"])
+    arguments = ["--pose-file", *map(str, files), "--num-anchor-poses", "2", "--output", str(tmp_path / "out.npz")]
+    for most, expected in ((people, 2 * people), (2, 4)):
+        build_anchor_poses.main([*arguments, "--max-poses", str(most)])
+        provenance = AnchorPoses.load(tmp_path / "out.npz").provenance
+        assert provenance["num_poses"] == 2 * expected  # and their mirror images
+        assert [source["source"] for source in provenance["sources"]] == [file.name for file in files]

@@ -69,7 +69,7 @@ def sample_places(
 ) -> list[Place]:
     """The subject's place and those of up to count - 1 others, at least 0.45 m from each other.
 
-    The others stand nearer and farther, anywhere; in a crowd beside and behind the subject, so that one hides the other.
+    The others stand nearer and farther, anywhere; in a crowd beside and behind the subject, where one hides the other.
     """
     column = rng.uniform(0.35, 0.65)
     feet = [_on_ground(camera, column, distance)]

@@ -45,8 +45,8 @@ class RenderedPerson:
         box: (4,) x1 y1 x2 y2 px around the visible silhouette.
         num_pixels: of the visible silhouette, in pixels of the picture.
         barely_seen: too little is seen to ask for this person's pose.
-        fills_picture: a sixth of the picture shows them: who is barely seen then is too near, and what is small in their
-            box is nobody; elsewhere such a place is not to be called empty.
+        fills_picture: a sixth of the picture shows them: who is barely seen then is too near, and what is small in
+            their box is nobody; elsewhere such a place is not to be called empty.
     """
 
     keypoints: np.ndarray

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from lcrnet_d2.structures import BODY13
 from rendered_scenes.motions import Motions, even_weights, split_of
 from rendered_support import some_motions
 
@@ -52,3 +54,16 @@ def test_rare_poses_weigh_more() -> None:
     weights = even_weights(poses + rng.normal(0, 1e-4, poses.shape), clusters=2)
     assert weights.sum() == pytest.approx(1)
     assert weights[-4:].sum() == pytest.approx(np.sqrt(4) / (np.sqrt(4) + np.sqrt(96)), abs=1e-6)
+
+
+def test_who_sits() -> None:
+    """Trunk upright, thighs level and shanks down; not who stands, nor who lies with the knees drawn up."""
+    standing, lying = np.zeros((2, len(BODY13), 3), np.float32)
+    for joint, height in (("shoulder", 1.4), ("hip", 0.9), ("knee", 0.5), ("ankle", 0.1)):
+        standing[BODY13.indices([f"left_{joint}", f"right_{joint}"]), 1] = -height
+    sitting = standing.copy()
+    lower = BODY13.indices(["left_knee", "right_knee", "left_ankle", "right_ankle"])
+    sitting[lower] += np.array([0.0, -0.4, -0.4], np.float32)  # 0.4 m forwards and up
+    lying[..., [0, 1, 2]] = sitting[..., [0, 2, 1]]
+    poses = np.stack([standing, sitting, lying])
+    assert replace(some_motions(), poses_3d=poses).seated().tolist() == [False, True, False]

@@ -25,10 +25,10 @@ class Stopping:
     def __init__(self, studio: Studio, last: int) -> None:
         self._studio, self._last = studio, last
 
-    def scene(self, split: str, seed: int, index: int) -> object:
+    def scene(self, split: str, seed: int, index: int, shots: str) -> object:
         if index >= self._last:
             raise KeyboardInterrupt
-        return self._studio.scene(split, seed, index)
+        return self._studio.scene(split, seed, index, shots)
 
 
 def test_a_stopped_run_goes_on_and_ends_the_same(studio: Studio, tmp_path: Path, small_shards: None) -> None:
