@@ -186,7 +186,7 @@ def test_lifted_people_get_3d_its_uncertainty_and_their_missing_joint(
     assert "pose_3d" not in after[2] and after[3] == before[3] and after[4] == before[4]
     assert "3 people: 2 with 3D, 1 with too few joints, 0 rejected" in capsys.readouterr().out
     info = json.loads((tmp_path / "out.json").read_text())["info"]["pseudo_3d"]
-    assert info == {"lifter": "lifter.npz", "noise": 0.03, "max_std": 0.2, "max_error": None}
+    assert info == {"lifter": "lifter.npz", "noise": 0.03, "max_std": 0.15, "max_error": 0.15}
     content = json.loads((tmp_path / "out.json").read_text()) | {"annotations": after[:3]}
     (tmp_path / "read.json").write_text(json.dumps(content))
     read = load_pose_json(tmp_path / "read.json", tmp_path, BODY13)[0]["annotations"]
