@@ -8,8 +8,8 @@
 
 With --mocap, the paper's way, each person with at least 4 annotated joints, among them a shoulder and a hip, gets the
 3D pose of the nearest virtual view, and the missing 2D joints from its projection (v = 0). Others stay without 3D and
-are ignored in training. People with measured or synthetic 3D are left as they are. docs/notes/pseudo_3d.md has figures
-for --max-error, without which nobody is rejected, and for --roll.
+are ignored in training. People with measured or synthetic 3D are left as they are. docs/notes/pseudo_3d.md has
+figures for --max-error, without which nobody is rejected, and for --roll.
 
 With --lifter a network (datasets/train_lifter.py) gives everyone with at least 4 annotated joints, two of them
 shoulders or hips, 3D, its standard deviation (pose_3d_std) and the missing 2D; people of whom it knows too little, or
