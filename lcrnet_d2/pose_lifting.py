@@ -40,15 +40,11 @@ class PoseLifting:
     own_std: float
 
     def __call__(self, instances: Instances) -> Instances:
-        """A model's people of one image with other pred_poses_3d and pred_seed_poses_3d."""
-        height, width = instances.image_size
-        size = instances.pred_keypoints.new_tensor([width, height])
+        """A model's people of one image with other pred_poses_3d; the network's become pred_integrated_poses_3d."""
         out = Instances(instances.image_size, **instances.get_fields())
+        out.pred_integrated_poses_3d = instances.pred_poses_3d
         points = instances.pred_keypoints[..., :2]
-        out.pred_poses_3d = self.lifted(points, instances.pred_poses_3d, (height, width))
-        if instances.has("pred_seed_keypoints"):
-            seeds = instances.pred_seed_keypoints * size
-            out.pred_seed_poses_3d = self.lifted(seeds, instances.pred_seed_poses_3d, (height, width))
+        out.pred_poses_3d = self.lifted(points, instances.pred_poses_3d, instances.image_size)
         return out
 
     @torch.no_grad()

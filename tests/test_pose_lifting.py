@@ -29,13 +29,11 @@ def sure_lifter(std: float) -> Lifter:
 
 
 def output(count: int, x: float = 200.0) -> Instances:
-    """A model's people in a picture of 400 x 300, their seeds 10 px to the right."""
+    """A model's people in a picture of 400 x 300."""
     people = Instances((300, 400))
     points = seen_at(random_poses(count, seed=0), x, 150, 80)
     people.pred_keypoints = torch.cat([points, torch.ones(count, 13, 1)], -1)
     people.pred_poses_3d = random_poses(count, seed=1)
-    people.pred_seed_keypoints = (points + torch.tensor([10.0, 0.0])) / torch.tensor([400.0, 300.0])
-    people.pred_seed_poses_3d = random_poses(count, seed=2)
     people.scores = torch.arange(count).float()
     return people
 
@@ -45,8 +43,8 @@ def test_who_is_as_sure_as_the_network_counts_as_much() -> None:
     before = output(3)
     lifted = PoseLifting(sure_lifter(0.1), own_std=0.1)(before)
     standing = sure_lifter(0.1).lift(torch.rand(1, 13, 2), torch.ones(1, 13)).poses_3d
-    for name in ("pred_poses_3d", "pred_seed_poses_3d"):
-        torch.testing.assert_close(lifted.get(name), (before.get(name) + standing) / 2, atol=1e-5, rtol=0)
+    torch.testing.assert_close(lifted.pred_poses_3d, (before.pred_poses_3d + standing) / 2, atol=1e-5, rtol=0)
+    assert torch.equal(lifted.pred_integrated_poses_3d, before.pred_poses_3d)
     assert torch.equal(lifted.pred_keypoints, before.pred_keypoints) and torch.equal(lifted.scores, before.scores)
     assert body_centre(lifted.pred_poses_3d, BODY13).abs().max() < 1e-5
 
