@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Trains a lifter, 2D poses to 3D, on motion capture: docs/pseudo_3d.md.
+"""Trains a lifter, 2D poses to 3D, on motion capture: docs/notes/pseudo_3d.md.
 
     python datasets/train_lifter.py --mocap datasets/mocap/poses.npz --bodies datasets/rendered/val/annotations.json \\
         --check datasets/rendered/val/annotations.json --output weights/research/lifter_cmu_hdm05.npz
@@ -26,10 +26,9 @@ from tqdm import tqdm
 from lcrnet_d2.data.datasets.pose_json import load_pose_json
 from lcrnet_d2.evaluation import mpjpe
 from lcrnet_d2.evaluation.depth_metrics import depth_metrics
-from lcrnet_d2.mocap import PoseBase
+from lcrnet_d2.mocap import PoseBase, even_weights
 from lcrnet_d2.mocap.lifter import Lifter, LifterOutputs, normalised
 from lcrnet_d2.mocap.perspective_people import PerspectivePeople, SeenPeople, body_lengths
-from lcrnet_d2.mocap.pose_base import even_weights
 from lcrnet_d2.structures import BODY13
 
 _HELD_OUT_EVERY = 12

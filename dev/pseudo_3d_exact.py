@@ -17,13 +17,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lcrnet_d2.data.datasets.pose_json import load_pose_json
+sys.path.append(str(Path(__file__).resolve().parents[1] / "datasets"))
+
 from lcrnet_d2.evaluation import mpjpe
 from lcrnet_d2.evaluation.depth_metrics import depth_metrics
 from lcrnet_d2.evaluation.report import markdown_table, mean_with_interval
 from lcrnet_d2.mocap import PoseBase, PseudoPoseSearch, ViewRanges, is_searchable, random_views
 from lcrnet_d2.mocap.lifter import LiftedPoses, Lifter, joint_trust
 from lcrnet_d2.structures import BODY13
+from train_lifter import exact_people
 
 _RANGES = ViewRanges(elevation=(-30.0, 60.0), roll=(-30.0, 30.0))
 _HEADER = ("", "people", "MPJPE, mm", "aligned, mm", "x, y, z, mm", "depth signs right, %")
@@ -70,18 +72,6 @@ def main(arguments: list[str] | None = None) -> int:
             )
         print(markdown_table(_HEADER, lines), *calibration, sep="\n")
     return 0
-
-
-def exact_people(path: Path) -> tuple[Tensor, Tensor, Tensor]:
-    """(N, J, 3) x, y, v px, (N, J, 3) m and (N, 2) heights and widths of everyone but crowds whose 3D is not pseudo."""
-    found = [
-        (person["keypoints"], person["pose_3d"].tolist(), (record["height"], record["width"]))
-        for record in load_pose_json(path, path.parent, BODY13)
-        for person in record["annotations"]
-        if person.get("pose_3d_source", "pseudo") != "pseudo" and not person["iscrowd"]
-    ]
-    keypoints, poses_3d, sizes = (torch.tensor(column, dtype=torch.float32) for column in zip(*found, strict=True))
-    return keypoints.view(-1, len(BODY13), 3), poses_3d, sizes
 
 
 def row(name: str, poses_3d: Tensor, truth: Tensor) -> list[str]:

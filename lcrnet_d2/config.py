@@ -220,6 +220,10 @@ def _add_evaluation_keys(cfg: CN) -> None:
     cfg.TEST.LCRNET.MIN_JOINTS_SEEN = 4
     # Benchmarks to run beside: a list of [data set, protocol], protocols as of tools/evaluate_predictions.py.
     cfg.TEST.LCRNET.PROTOCOLS = []
+    # 3D that follows the 2D joints: a lifter's file (datasets/train_lifter.py), or "lifter_cmu" of the package; its 3D
+    # and the network's own, taken to be off by OWN_3D_STD m, are averaged by 1 / std^2. "": the network's own alone.
+    cfg.TEST.LCRNET.LIFTER = ""
+    cfg.TEST.LCRNET.OWN_3D_STD = 0.15
     # MuPoTS-3D's folder (TS1/annot.mat and pictures), or MuPoTS-3D.json beside them: makes the data set "mupots", for
     # the protocol "mupots".
     cfg.TEST.LCRNET.MUPOTS = ""

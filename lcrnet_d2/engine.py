@@ -28,6 +28,7 @@ from .checkpoint import BEST_CHECKPOINT, LCRNetCheckpointer, without_wrapper
 from .data import LCRNetDatasetMapper, load_anchor_poses
 from .evaluation import COCOKeypointEvaluator, PoseEvaluator
 from .modeling import with_test_time_augmentation
+from .pose_lifting import WithPoseLifting, build_pose_lifting
 from .remembered_outputs import RememberedOutputs, inference_settings, remembered_outputs
 from .structures import SKELETONS, AnchorPoses
 from .training.finite_steps import GradientCheck, LossCheck, explain_spoilt_step
@@ -236,7 +237,7 @@ def evaluate_model(cfg: CfgNode, model: nn.Module, thresholds: dict[str, float])
         for name in cfg.DATASETS.TEST:
             loader = LCRNetTrainer.build_test_loader(cfg, name)
             evaluators = build_evaluators(cfg, name, thresholds, anchors)
-            results[name] = inference_on_dataset(remembered, loader, evaluators)
+            results[name] = inference_on_dataset(_lifted(cfg, remembered), loader, evaluators)
             if comm.is_main_process():
                 print_csv_format(results[name])
         comm.synchronize()  # the others are done with predicting before the first is with judging
@@ -263,6 +264,12 @@ def score_thresholds(cfg: CfgNode, model: nn.Module) -> dict[str, float]:
 def _remembered(cfg: CfgNode, model: nn.Module) -> AbstractContextManager[RememberedOutputs]:
     model = with_test_time_augmentation(cfg, without_wrapper(model))
     return remembered_outputs(model, Path(cfg.OUTPUT_DIR) / "inference", inference_settings(cfg))
+
+
+def _lifted(cfg: CfgNode, network: nn.Module) -> nn.Module:
+    """The network itself, or with TEST.LCRNET.LIFTER what stands in for it."""
+    lifting = build_pose_lifting(cfg)
+    return network if lifting is None else WithPoseLifting(network, lifting)
 
 
 def anchors_of(cfg: CfgNode, model: nn.Module) -> AnchorPoses | None:

@@ -21,6 +21,7 @@ from .data import read_image
 from .data.images import check_image_size
 from .detected_people import DetectedPeople
 from .modeling import with_test_time_augmentation
+from .pose_lifting import build_pose_lifting
 from .remembered_outputs import RememberedOutputs, inference_settings, remembered_outputs
 from .structures import SKELETONS
 
@@ -69,6 +70,7 @@ class PosePredictor:
         LCRNetCheckpointer(self.model).load(cfg.MODEL.WEIGHTS)
         self.model.roi_heads.box_predictor.check_anchor_poses()
         self.cfg = cfg
+        self._lifting = build_pose_lifting(cfg)
         self.skeleton = SKELETONS[cfg.MODEL.LCRNET.SKELETON]
         self.batch_size = batch_size
         self.half_precision = half_precision and self.model.device.type == "cuda"
@@ -158,7 +160,8 @@ class PosePredictor:
         return torch.autocast("cuda", dtype=torch.float16) if self.half_precision else nullcontext()
 
     def _people(self, instances: Instances) -> DetectedPeople:
-        return DetectedPeople.from_instances(instances[instances.scores >= self.score_threshold], self.skeleton)
+        people = instances[instances.scores >= self.score_threshold]
+        return DetectedPeople.from_instances(self._lifting(people) if self._lifting else people, self.skeleton)
 
 
 def check_pixels(image: np.ndarray) -> None:

@@ -29,7 +29,7 @@ from lcrnet_d2.checkpoint.tfjs_graph import read_graph_weights
 from lcrnet_d2.data.datasets.pose_json import PoseFileError, load_pose_json
 from lcrnet_d2.data.images import ImageFileError, read_image
 from lcrnet_d2.evaluation.predictions_json import load_predictions
-from lcrnet_d2.mocap import PoseBase
+from lcrnet_d2.mocap import Lifter, PoseBase
 from lcrnet_d2.mocap.asf import parse_asf
 from lcrnet_d2.mocap.asf_amc import parse_amc
 from lcrnet_d2.mocap.bvh import read_bvh
@@ -148,6 +148,7 @@ _POSES: dict[str, Any] = {"root": (0.0, 1.0, 0.0, 0.0, 0.0, 0.0)}
 READERS: dict[str, Reader] = {
     "anchor poses .npz": Reader(".npz", _anchors, AnchorPoses.load),
     "MoCap poses .npz": Reader(".npz", _mocap, PoseBase.load),
+    "lifter .npz": Reader(".npz", lambda p: Lifter(BODY13, 8).save(p), Lifter.load),
     "pose JSON": Reader(".json", _pose_json, lambda p: load_pose_json(p, p.parent, BODY13), (PoseFileError,)),
     "predictions JSON": Reader(".json", _predictions, lambda p: load_predictions(p, BODY13)),
     "COCO JSON": Reader(".json", _coco, lambda p: list(read_coco(p)), (PoseFileError,)),

@@ -13,6 +13,7 @@ import torch
 
 from ..structures import Skeleton, centre_poses
 from .dataset_metrics import FoundPeople, find_people
+from .depth_metrics import depth_metrics, depth_table
 from .metrics import auc_3d, pck_3d
 from .people import MIN_JOINTS_SEEN, ImagePredictions, ImageTruth, PredictedPeople, truth_from_dict
 from .report import METHOD_LABELS, Report, detected_people, markdown_table, mean_with_interval, methods_in
@@ -200,7 +201,7 @@ def report_3d_sets(
     n_people = sum(int((t.is_counted & t.measured_3d.any(1)).sum()) for t in truths)
     if not n_people:
         raise ValueError(f"nobody with {min_joints_seen} joints seen (v = 2) has a 3D pose")
-    metrics, rows = {}, []
+    metrics, rows, depth = {}, [], {}
     for method in methods_in(predictions):
         found = find_people(truths, [detected_people(p, method, score_threshold) for p in predictions])
         found = found.rows(np.flatnonzero(found.measured_3d.any(1)))
@@ -210,12 +211,14 @@ def report_3d_sets(
             "pck_3d_150mm": pck_3d(pred, true, found.measured_3d),
             "auc_3d": auc_3d(pred, true, found.measured_3d),
         }
+        depth[method.upper()] = depth_metrics(pred, true, skeleton, found.measured_3d)
         percent = {name: 100 * values for name, values in shares.items()}
         percent |= {f"{name}_all": np.concatenate([values, missed]) for name, values in percent.items()}
         metrics[f"pck_3d_{method}"] = {
             "n_people": float(n_people),
             "n_found": float(len(found.keys)),
             **{name: _mean(values) for name, values in percent.items()},
+            **depth[method.upper()],
         }
         cells = [mean_with_interval(values) for values in percent.values()]
         rows.append([METHOD_LABELS[method], f"{len(found.keys)} / {n_people}", *cells])
@@ -224,7 +227,8 @@ def report_3d_sets(
         f"3DPCK under 150 mm, AUC over 0, 5 ... 150 mm; root: {root.replace('_', ' ')}; {len(skeleton)} joints "
         f"({skeleton.name}); no alignment, no rescaling; people matched in 2D; means [95 % interval] over people.\n"
     )
-    return Report(metrics, "\n".join(["# 3DPCK and AUC\n", protocol, markdown_table(header, rows)]))
+    tables = [markdown_table(header, rows), depth_table(depth)]
+    return Report(metrics, "\n".join(["# 3DPCK and AUC\n", protocol, *tables]))
 
 
 def _placed(

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ..structures import AnchorPoses, Skeleton, centre_poses
+from .depth_metrics import depth_metrics
 from .matching import match_people
 from .metrics import mpjpe, pck_2d, pck_3d
 from .people import ImagePredictions, ImageTruth, PredictedPeople, predictions_in_order
@@ -76,7 +77,8 @@ def evaluate_predictions(
         "pose_ppi" and "pose_nms", each with
             n_images, n_people (counted), n_found, n_found_3d (of those, with a 3D pose),
             recall (% of the people counted), fp_per_image,
-            mpjpe_mm, mpjpe_rigid_mm, pck_3d_150mm (%): found people with a 3D pose,
+            mpjpe_mm, mpjpe_rigid_mm, mpjpe_similarity_mm, pck_3d_150mm (%) and those of `depth_metrics`: found
+            people with a 3D pose,
             pck_2d (% of the annotated joints within 0.1 sqrt(box area)): found people,
             pck_2d_all: all people counted, those missed with 0;
         with heat maps "pose_refined", the same of PPI's people with refined joints;
@@ -147,6 +149,7 @@ def _method_metrics(truths: Sequence[ImageTruth], found: FoundPeople, skeleton: 
     recall = n_found / n_people if n_people else float("nan")
     errors = {
         **_metrics_3d(found.detected.poses_3d, found, skeleton),
+        **_depth_metrics(found, skeleton),
         **_metrics_2d(found.detected.poses_2d, found),
     }
     return {
@@ -208,6 +211,13 @@ def _metrics_3d(poses_3d: np.ndarray, found: FoundPeople, skeleton: Skeleton) ->
         "mpjpe_rigid_mm": float(mpjpe(pred, gt, measured, align="rigid").mean()),
         "pck_3d_150mm": 100 * float(pck_3d(pred, gt, measured, threshold_mm=150).mean()),
     }
+
+
+def _depth_metrics(found: FoundPeople, skeleton: Skeleton) -> dict[str, float]:
+    has_3d = found.measured_3d.any(1)
+    pred, gt, measured = found.detected.poses_3d[has_3d], found.true_3d[has_3d], found.measured_3d[has_3d]
+    similarity = mpjpe(pred, gt, measured, align="similarity").mean() if len(pred) else float("nan")
+    return {"mpjpe_similarity_mm": float(similarity), **depth_metrics(pred, gt, skeleton, measured)}
 
 
 def _metrics_2d(poses_2d: np.ndarray, found: FoundPeople) -> dict[str, float]:

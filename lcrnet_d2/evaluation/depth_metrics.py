@@ -6,14 +6,18 @@ of the first argument out. `visible` (N, J) bool names the joints that count: a 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..structures import Skeleton
+from ..structures.skeleton import LIMBS
 from .pose_arrays import Array, checked_poses, in_kind_of
+from .report import markdown_table
 
-__all__ = ["depth_metrics", "heading_error", "limb_vectors"]
+__all__ = ["depth_metrics", "depth_table", "heading_error", "limb_vectors"]
 
 
 def limb_vectors(poses_3d: Tensor, limb: tuple[list[int], list[int]]) -> Tensor:
@@ -57,6 +61,26 @@ def depth_metrics(
         "heading_error_deg": float(turned.nanmedian()),
         "turned_round": 100 * float((turned > 90).double().mean()),
     }
+
+
+def depth_table(metrics: Mapping[str, Mapping[str, float]]) -> str:
+    """Markdown of `depth_metrics`, a row for each name."""
+    limbs = [limb for limb in LIMBS if any(f"length_ratio_{limb}" in row for row in metrics.values())]
+
+    def of_limbs(row: Mapping[str, float], metric: str) -> str:
+        return ", ".join(f"{row[f'{metric}_{limb}']:.2f}" for limb in limbs)
+
+    names = ", ".join(limb.replace("_", " ") for limb in limbs)
+    header = ["", f"r of depth: {names}", "depth sign right (%)", f"length / true: {names}"]
+    header += ["heading off (degrees)", "turned round (%)"]
+    rows = [
+        [
+            *(name, of_limbs(row, "depth_correlation"), f"{row['depth_sign']:.1f}", of_limbs(row, "length_ratio")),
+            *(f"{row['heading_error_deg']:.1f}", f"{row['turned_round']:.1f}"),
+        ]
+        for name, row in metrics.items()
+    ]
+    return markdown_table(header, rows)
 
 
 def heading_error(

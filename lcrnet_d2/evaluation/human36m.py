@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from ..structures import Skeleton, centre_poses
+from .depth_metrics import depth_metrics
 from .metrics import mpjpe
 from .people import ImagePredictions
 
@@ -130,6 +131,7 @@ class Human36MErrors:
         is_covered: (N,) bool, a person was detected.
         absolute_mm, rigid_mm: (N,) MPJPE without alignment and after the rigid one.
         error_2d_px: (N,) mean distance of all joints, hidden ones too, in px of the original image.
+        depth: `depth_metrics` of the images covered.
     """
 
     image_ids: list[int | str]
@@ -138,6 +140,7 @@ class Human36MErrors:
     absolute_mm: np.ndarray
     rigid_mm: np.ndarray
     error_2d_px: np.ndarray
+    depth: dict[str, float]
 
 
 def select_images(records: Sequence[Mapping[str, Any]], protocol: Human36MProtocol) -> tuple[np.ndarray, int]:
@@ -204,6 +207,7 @@ def human36m_errors(
         absolute_mm=spread(mpjpe(pred_3d, true_3d)),
         rigid_mm=spread(mpjpe(pred_3d, true_3d, align="rigid")),
         error_2d_px=spread((pred_2d - true_2d).norm(dim=-1).mean(1)),
+        depth=depth_metrics(pred_3d, true_3d, skeleton),
     )
 
 
@@ -224,8 +228,8 @@ def summarize_errors(errors: Human36MErrors) -> dict[str, float]:
     Returns:
         n_images, n_covered, coverage (%), and for each of mpjpe_mm, mpjpe_rigid_mm, error_2d_px its mean over
         poses, `<metric>_mean_of_actions` (of the actions present), `<metric>_mean_of_6_actions` (NaN unless all
-        six are present) and `<metric>_<action>`; coverage_<action> and coverage_of_6_actions (%). NaN where nothing
-        is covered.
+        six are present) and `<metric>_<action>`; coverage_<action> and coverage_of_6_actions (%); those of
+        `depth_metrics`. NaN where nothing is covered.
     """
     n, covered = len(errors.actions), errors.is_covered
     present = actions_in(errors)
@@ -239,7 +243,7 @@ def summarize_errors(errors: Human36MErrors) -> dict[str, float]:
         results[f"{metric}_mean_of_6_actions"] = _mean(np.array([of_action.get(a, np.nan) for a in SIX_ACTIONS]))
         results.update({f"{metric}_{action}": mean for action, mean in of_action.items()})
     results.update({f"coverage_{a}": _percent(covered[errors.actions == a]) for a in present})
-    return results
+    return results | errors.depth
 
 
 def actions_in(errors: Human36MErrors) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..structures import Skeleton
+from .depth_metrics import depth_table
 from .human36m import (
     PROTOCOLS,
     SIX_ACTIONS,
@@ -132,7 +133,8 @@ def _section(protocol: Human36MProtocol, errors: Mapping[str, Human36MErrors], d
     )
     kinds = ("Abs.", "Align.") if protocol.has_absolute else ("Align.",)
     tables = [per_action_table(errors, kind, protocol.name) for kind in kinds]
-    return "\n".join([f"## {protocol.name}\n", f"{description}. {size}.\n", *tables, error_2d])
+    depth = depth_table({m.upper(): e.depth for m, e in errors.items()})
+    return "\n".join([f"## {protocol.name}\n", f"{description}. {size}.\n", *tables, error_2d, depth])
 
 
 def _paper_cell(method: str, protocol: Human36MProtocol, kind: str) -> str:

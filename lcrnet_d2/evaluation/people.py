@@ -177,7 +177,8 @@ def predictions_from_instances(record: Mapping[str, Any], instances: Instances) 
         instances: scores, pred_keypoints, pred_poses_3d (PPI), pred_groups, pred_anchors and, per row, the
             seed of its group: pred_seed_scores, pred_seed_keypoints and pred_seed_boxes divided by the
             image's width and height, pred_seed_poses_3d. The first row of a group is its NMS pose. With
-            pred_integrated_keypoints, divided likewise, these are PPI's and pred_keypoints refined ones.
+            pred_integrated_keypoints, divided likewise, or pred_integrated_poses_3d these are PPI's, and
+            pred_keypoints and pred_poses_3d refined ones.
 
     Raises:
         ValueError: a field is missing; the message names it.
@@ -190,16 +191,20 @@ def predictions_from_instances(record: Mapping[str, Any], instances: Instances) 
     height, width = instances.image_size
     size = np.array([width, height], dtype=np.float32)
     poses_2d = _copied(instances.pred_keypoints)[..., :2]
-    is_refined = instances.has("pred_integrated_keypoints")
-    integrated = _copied(instances.pred_integrated_keypoints) * size if is_refined else poses_2d
     scores, poses_3d = _copied(instances.scores), _copied(instances.pred_poses_3d)
+    integrated_2d, integrated_3d = poses_2d, poses_3d
+    if instances.has("pred_integrated_keypoints"):
+        integrated_2d = _copied(instances.pred_integrated_keypoints) * size
+    if instances.has("pred_integrated_poses_3d"):
+        integrated_3d = _copied(instances.pred_integrated_poses_3d)
+    is_refined = integrated_2d is not poses_2d or integrated_3d is not poses_3d
     first = np.sort(np.unique(_copied(instances.pred_groups), return_index=True)[1])
     return ImagePredictions(
         image_id=record.get("image_id", record["file_name"]),
         file_name=record["file_name"],
         width=width,
         height=height,
-        ppi=PredictedPeople.without_seeds(scores, integrated, poses_3d),
+        ppi=PredictedPeople.without_seeds(scores, integrated_2d, integrated_3d),
         nms=PredictedPeople(
             scores=_copied(instances.pred_seed_scores),
             poses_2d=_copied(instances.pred_seed_keypoints) * size,

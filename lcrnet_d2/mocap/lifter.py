@@ -30,7 +30,7 @@ HALF_TRUST = 0.05
 _FORMAT_VERSION = 1
 _MAX_BYTES = 2**28
 _HEADER = ("version", "skeleton", "joint_names", "width", "blocks")
-_MAX_WIDTH, _MAX_BLOCKS = 4096, 16
+_MAX_WIDTH, _MAX_BLOCKS = 1024, 8  # 70 MB: what a small file may make this build before its weights are read
 _BATCH = 4096
 
 

@@ -19,10 +19,10 @@ import torch
 from scipy.spatial.transform import Rotation
 from tqdm import tqdm
 
-from lcrnet_d2.mocap import BrokenTakeError, distinct_poses
+from lcrnet_d2.mocap import BrokenTakeError, distinct_poses, even_weights
 from lcrnet_d2.mocap.limb_turns import TurnTake, read_turns
 from lcrnet_d2.structures import BODY13
-from rendered_scenes.motions import Motions, even_weights, split_of
+from rendered_scenes.motions import Motions, split_of
 from rendered_scenes.scene import SPLITS
 from rendered_scenes.shards import SetPlan, render_set
 from rendered_scenes.shots import SHOTS
@@ -66,7 +66,8 @@ def motions_of(takes: list[TurnTake]) -> Motions:
     quaternions = Rotation.from_matrix(turns.reshape(-1, 3, 3)).as_quat().reshape(*turns.shape[:2], 4)
     lift = np.concatenate([take.lift for take in takes])[kept]
     poses = poses[kept].astype(np.float32)
-    return Motions(quaternions.astype(np.float32), lift.astype(np.float32), poses, even_weights(poses))
+    weights = even_weights(torch.from_numpy(poses)).numpy()
+    return Motions(quaternions.astype(np.float32), lift.astype(np.float32), poses, weights)
 
 
 def prepare_motions(path: Path, split: str, roots: list[Path]) -> None:

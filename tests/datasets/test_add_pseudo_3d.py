@@ -177,7 +177,7 @@ def test_lifted_people_get_3d_its_uncertainty_and_their_missing_joint(
     tmp_path: Path, lifter: Path, poses_json: Path, capsys
 ) -> None:
     before = json.loads(poses_json.read_text())["annotations"]
-    after = lift(poses_json, lifter, tmp_path / "out.json")
+    after = lift(poses_json, lifter, tmp_path / "out.json", "--max-error", "9")
     for i in (0, 1):
         np.testing.assert_allclose(after[i]["pose_3d_std"], np.full((J, 3), 0.05), atol=1e-3)
         assert after[i]["pose_3d_source"] == "pseudo" and after[i]["pose_3d_error"] > 0
@@ -186,7 +186,7 @@ def test_lifted_people_get_3d_its_uncertainty_and_their_missing_joint(
     assert "pose_3d" not in after[2] and after[3] == before[3] and after[4] == before[4]
     assert "3 people: 2 with 3D, 1 with too few joints, 0 rejected" in capsys.readouterr().out
     info = json.loads((tmp_path / "out.json").read_text())["info"]["pseudo_3d"]
-    assert info == {"lifter": "lifter.npz", "noise": 0.03, "max_std": 0.2, "max_error": None}
+    assert info == {"lifter": "lifter.npz", "noise": 0.03, "max_std": 0.15, "max_error": 9.0}
     content = json.loads((tmp_path / "out.json").read_text()) | {"annotations": after[:3]}
     (tmp_path / "read.json").write_text(json.dumps(content))
     read = load_pose_json(tmp_path / "read.json", tmp_path, BODY13)[0]["annotations"]
@@ -197,8 +197,8 @@ def test_lifted_people_get_3d_its_uncertainty_and_their_missing_joint(
 def test_who_is_too_uncertain_or_does_not_fit_stays_without_3d(
     tmp_path: Path, lifter: Path, poses_json: Path, gate: tuple[str, str], capsys
 ) -> None:
-    lift(poses_json, lifter, tmp_path / "out.json")
-    after = lift(tmp_path / "out.json", lifter, tmp_path / "strict.json", *gate)
+    lift(poses_json, lifter, tmp_path / "out.json", "--max-error", "9")
+    after = lift(tmp_path / "out.json", lifter, tmp_path / "strict.json", "--max-error", "9", *gate)
     assert not any("pose_3d" in a or "pose_3d_std" in a for a in after[:3])
     assert after[0]["keypoints"][:3] == [0, 0, 0]
     assert "2 rejected" in capsys.readouterr().out

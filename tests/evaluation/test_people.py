@@ -121,3 +121,15 @@ def test_integrated_and_refined_joints_are_told_apart(drawn):
 def test_a_method_that_finds_nobody_is_not_another(drawn):
     people = predictions_from_instances(drawn.record([]), drawn.output([drawn.pose_2d((100, 100))])["instances"])
     assert len(detected_people(dataclasses.replace(people, nms=people.nms[np.zeros(0, int)]), "nms")) == 0
+
+
+def test_lifted_3d_is_the_refined_one_and_ppi_keeps_its_own(drawn):
+    record, output = drawn.record([drawn.person((100, 130))]), drawn.output([drawn.pose_2d((100, 130))])
+    own = output["instances"].pred_poses_3d
+    output["instances"].pred_integrated_poses_3d = own
+    output["instances"].pred_poses_3d = own + 0.5
+    found = predictions_from_instances(record, output["instances"])
+    np.testing.assert_allclose(found.ppi.poses_3d, own.numpy())
+    assert found.refined is not None
+    np.testing.assert_allclose(found.refined.poses_3d, own.numpy() + 0.5, rtol=1e-5)
+    np.testing.assert_allclose(found.refined.poses_2d, found.ppi.poses_2d)

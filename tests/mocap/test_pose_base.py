@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lcrnet_d2.mocap import PoseBase, Take, distinct_poses
+from lcrnet_d2.mocap import PoseBase, Take, distinct_poses, even_weights
 from lcrnet_d2.mocap.virtual_views import view_rotations
 from lcrnet_d2.structures import BODY13, body_centre, pose_distance
 from lcrnet_d2.structures.pose_geometry import without_heading
@@ -103,3 +103,12 @@ def test_against_a_slow_twin() -> None:
             kept.append(i)
     assert 40 < len(kept) < 800
     assert distinct_poses(poses, 0.04).tolist() == kept
+
+
+def test_rare_poses_weigh_more() -> None:
+    rng = np.random.default_rng(0)
+    standing, lying = rng.normal(0, 0.3, (2, 13, 3))
+    poses = np.concatenate([np.repeat(standing[None], 96, 0), np.repeat(lying[None], 4, 0)])
+    weights = even_weights(torch.from_numpy(poses + rng.normal(0, 1e-4, poses.shape)).float(), clusters=2)
+    assert weights.sum().item() == pytest.approx(1)
+    assert weights[-4:].sum().item() == pytest.approx(np.sqrt(4) / (np.sqrt(4) + np.sqrt(96)), abs=1e-6)

@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from scipy.spatial.transform import Rotation
 
 from lcrnet_d2.structures import BODY13
 from lcrnet_d2.structures.bounded_files import read_npz
 from lcrnet_d2.structures.limb_parts import PARTS
-from lcrnet_d2.structures.pose_geometry import without_heading
 from lcrnet_d2.structures.whole_files import save_npz
 
 __all__ = ["TEST_SUBJECTS", "VAL_TAKES_EVERY", "Motions", "split_of"]
@@ -102,18 +100,3 @@ def _down(poses_3d: np.ndarray, start: str, end: str) -> np.ndarray:
     """(N,) cosine between the vertical and a limb: 1 hangs down, 0 is level."""
     limb = poses_3d[:, BODY13.index(end)] - poses_3d[:, BODY13.index(start)]
     return limb[:, 1] / np.linalg.norm(limb, axis=1).clip(1e-6)
-
-
-def even_weights(poses_3d: np.ndarray, clusters: int = 96, seed: int = 0) -> np.ndarray:
-    """(N,) probabilities that make rare kinds of poses as frequent as common ones, half-way.
-
-    K-means over poses turned to one heading; a cluster's share is the root of its size.
-    """
-    from sklearn.cluster import MiniBatchKMeans
-
-    level = without_heading(torch.from_numpy(poses_3d), BODY13).flatten(1).numpy()
-    count = min(clusters, len(level))
-    labels = MiniBatchKMeans(count, random_state=seed, n_init="auto").fit_predict(level)
-    sizes = np.bincount(labels, minlength=count)
-    weights = 1 / np.sqrt(sizes[labels])
-    return weights / weights.sum()

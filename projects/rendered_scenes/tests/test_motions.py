@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lcrnet_d2.structures import BODY13
-from rendered_scenes.motions import Motions, even_weights, split_of
+from rendered_scenes.motions import Motions, split_of
 from rendered_support import some_motions
 
 
@@ -45,15 +45,6 @@ def test_a_damaged_file_is_refused_by_name(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(ValueError, match=r"m\.npz"):
         Motions.load(file)
-
-
-def test_rare_poses_weigh_more() -> None:
-    rng = np.random.default_rng(0)
-    standing, lying = rng.normal(0, 0.3, (2, 13, 3))
-    poses = np.concatenate([np.repeat(standing[None], 96, 0), np.repeat(lying[None], 4, 0)])
-    weights = even_weights(poses + rng.normal(0, 1e-4, poses.shape), clusters=2)
-    assert weights.sum() == pytest.approx(1)
-    assert weights[-4:].sum() == pytest.approx(np.sqrt(4) / (np.sqrt(4) + np.sqrt(96)), abs=1e-6)
 
 
 def test_who_sits() -> None:
