@@ -64,7 +64,9 @@ def test_a_missing_detectron2_is_explained(tmp_path: Path) -> None:
 
 def test_importing_the_package_loads_the_network_and_little_else() -> None:
     """At most 45 modules and 6,000 lines of it: no renderer, no motion capture, no evaluation."""
-    code = "import sys, lcrnet_d2; print(*(m.__file__ for n, m in sys.modules.items() if n.split('.')[0] == 'lcrnet_d2'))"
+    code = (
+        "import sys, lcrnet_d2; print(*(m.__file__ for n, m in sys.modules.items() if n.split('.')[0] == 'lcrnet_d2'))"
+    )
     files = [Path(file) for file in subprocess.check_output([sys.executable, "-c", code], text=True).split()]
     package = ROOT / "lcrnet_d2"
     loaded = {file.relative_to(package).as_posix() for file in files}
