@@ -77,6 +77,28 @@ def test_targets_and_losses_of_heat_maps_wait_for_nothing(anchors: AnchorPoses) 
     assert max(counts) <= 1.5 * min(counts)
 
 
+@torch.no_grad()
+def inference_counts(model: Any, images: int) -> OperationCount:
+    """Of everything after the RPN up to people; the same image again and again."""
+    batch = [{"image": torch.randint(255, (3, 96, 128), dtype=torch.uint8)}] * images
+    inputs = model.eval().preprocess_image(batch)
+    features = model.backbone(inputs.tensor)
+    regions, _ = model.proposal_generator(inputs, features, None)
+    with OperationCount() as count:
+        people, _ = model.roi_heads(inputs, features, regions)
+    assert len(people) == images and all(len(found) > 0 for found in people)
+    return count
+
+
+def test_inference(model: nn.Module) -> None:
+    """4 waits, and 2 in a round: of suppression, looked at after every four, or of modes."""
+    one, four, sixteen = (inference_counts(model, images) for images in BATCHES)
+    assert four.operations <= 1.5 * one.operations and sixteen.operations <= 1.5 * one.operations
+    for count in (one, four, sixteen):
+        rounds = count.waits_by_name["equal.default"] + count.waits_by_name["nonzero.default"]
+        assert count.waits <= 4 + 2 * rounds and count.waits - rounds <= 5, count.waits_by_name
+
+
 def test_the_meter_sees_what_it_is_for() -> None:
     numbers = torch.arange(4.0)
     with OperationCount() as count:
