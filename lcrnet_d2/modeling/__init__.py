@@ -3,6 +3,7 @@
 from .inverted_residuals import InvertedResiduals
 from .joint_heat_maps import JointHead
 from .lcr_outputs import LCROutputLayers, PoseProposals, select_pose_proposals
+from .meta_arch import LCRNet
 from .pose_regression import PoseTransform
 from .ppi import PAPER_RULES, PosesInImage, Rules, integrate_pose_proposals, suppress_pose_proposals
 from .roi_heads import LCRNetROIHeads
@@ -15,6 +16,7 @@ __all__ = [
     "VGG16",
     "InvertedResiduals",
     "JointHead",
+    "LCRNet",
     "LCRNetROIHeads",
     "LCRNetRPN",
     "LCRNetWithTTA",
