@@ -120,7 +120,8 @@ def _add_integration_keys(cfg: CN) -> None:
     node = cfg.MODEL.LCRNET.INTEGRATION
     # "ppi" (Sec. 3.5) or "nms", the suppression it is compared with.
     node.METHOD = "ppi"
-    # (box, class) pairs with a probability of at least this / K are decoded, and at least MIN_PROPOSALS of them.
+    # (box, class) pairs with a probability of at least this / C, classes of upper bodies included, are decoded, and
+    # at least MIN_PROPOSALS of them.
     node.MIN_PROPOSAL_SCORE = 0.1
     node.MIN_PROPOSALS = 500
     # Boxes around the 2D joints are clipped to the image before they are compared.

@@ -16,8 +16,8 @@ from PIL import Image
 from torch import nn
 
 from lcrnet_d2.config import load_config
-from lcrnet_d2.export import ProposalNetwork, export_onnx, largest_differences, run_onnx
-from lcrnet_d2.modeling import integrate_pose_proposals
+from lcrnet_d2.export import OUTPUTS, ProposalNetwork, export_onnx, largest_differences, run_onnx
+from lcrnet_d2.modeling import Rules, integrate_pose_proposals
 from lcrnet_d2.modeling.joint_refinement import RefinementRules, refine_joints
 from lcrnet_d2.structures import BODY13, AnchorPoses, centre_poses
 from tests_support import random_poses, seen_at
@@ -162,7 +162,8 @@ def test_the_examples_integration_is_the_packages(seed: int, all_modes: bool) ->
     upper_body = torch.rand(60, generator=generator) < 0.3
     rules = {"iou_threshold": 0.4, "t_3d": 0.2, "all_modes": all_modes, "min_seed_score": 0.05}
     rules |= {"min_mode_score": 0.002, "lower_body_weight": 0.1}
-    expected = integrate_pose_proposals(scores, poses_2d, poses_3d, (110, 150), upper_body, BODY13.lower_limbs, **rules)
+    arguments = (scores, poses_2d, poses_3d, (110, 150), upper_body, BODY13.lower_limbs)
+    expected = integrate_pose_proposals(*arguments, Rules(**rules))
     arrays = {"scores": scores.numpy(), "poses_2d": poses_2d.numpy(), "poses_3d": poses_3d.numpy()}
     people = run_onnx_example.integrate(
         arrays, upper_body.numpy(), (150, 110), **rules,

@@ -138,9 +138,10 @@ def integrate(
         last_pixel_boxes: 2D joints are pixel indices; boxes reach to the far edge of the last (released models).
     """
     scores, poses_2d, poses_3d = (proposals[name] for name in ("scores", "poses_2d", "poses_3d"))
-    boxes = np.concatenate([poses_2d.min(1), poses_2d.max(1) + last_pixel_boxes], 1)
+    low, high = poses_2d.min(1), poses_2d.max(1)
     if clip_boxes:
-        boxes = boxes.clip(0, [*image_size, *image_size]).astype(boxes.dtype)
+        low, high = (corner.clip(0, np.float32(image_size) - last_pixel_boxes) for corner in (low, high))
+    boxes = np.concatenate([low, np.maximum(high, low + 1 / 64) + last_pixel_boxes], 1)  # no side without length
     weights = np.repeat(scores[:, None], poses_2d.shape[1], 1)
     weights[np.ix_(upper_body, lower_body_joints)] *= lower_body_weight
     people = []
@@ -232,10 +233,10 @@ def is_near(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """(P,) intersection over union of a box (4,) with boxes (P, 4); 0 where there is no area."""
+    """(P,) intersection over union of a box (4,) with boxes (P, 4)."""
     inter = np.prod(np.maximum(np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2]), 0), 1)
     union = np.prod(box[2:] - box[:2]) + np.prod(boxes[:, 2:] - boxes[:, :2], 1) - inter
-    return np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
+    return inter / union
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from . import data, decode, gpu, growth, inference, ppi, startup, training
+from . import data, decode, devices, gpu, growth, inference, ppi, startup, training
 from .report import Table, environment, insert, to_json, to_markdown
 from .timing import Settings
 
@@ -17,5 +17,6 @@ CONTESTS: dict[str, Callable[[Settings], list[Table]]] = {
     "data": data.measure,
     "growth": growth.measure,
     "gpu": gpu.measure,
+    "devices": devices.measure,
     "startup": startup.measure,
 }

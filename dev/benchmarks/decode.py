@@ -57,7 +57,7 @@ def decode_densely(
     )
     out, first = [], 0
     for image_boxes in boxes:
-        scores, rows, classes = select_pose_proposals(
+        scores, rows, classes, _ = select_pose_proposals(
             probabilities[first : first + len(image_boxes), :-1], layers.min_score, layers.min_proposals
         )
         pairs = (first + rows) * layers.num_classes + classes

@@ -64,6 +64,7 @@ def build_models(base: str, device: str, names: tuple[str, ...], *opts: str) -> 
 def peer_config(cfg: CfgNode, keypoints: bool) -> CfgNode:
     """Detectron2's own Faster or Keypoint R-CNN with 80 categories, all else as in a config of LCR-Net."""
     cfg = cfg.clone()
+    cfg.MODEL.META_ARCHITECTURE = "GeneralizedRCNN"
     cfg.MODEL.PROPOSAL_GENERATOR.NAME = "RPN"
     cfg.MODEL.ROI_HEADS.NAME = "StandardROIHeads"
     cfg.MODEL.ROI_HEADS.NUM_CLASSES = _CATEGORIES

@@ -11,6 +11,7 @@ import torch
 from detectron2.modeling import GeneralizedRCNN
 
 from lcrnet_d2.modeling import LCRNetROIHeads
+from lcrnet_d2.modeling.meta_arch import rescale
 
 __all__ = ["STAGES", "stage_times"]
 
@@ -51,5 +52,5 @@ def _stages(model: GeneralizedRCNN, inputs: list[dict[str, Any]]) -> Iterator[st
     yield "decode"
     people = heads.integrate(decoded, regions)
     yield "PPI"
-    GeneralizedRCNN._postprocess(people, inputs, images.image_sizes)
+    rescale(people, inputs)
     yield "post-processing"

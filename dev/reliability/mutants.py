@@ -39,7 +39,7 @@ _PPI_TESTS = ("tests/modeling/test_ppi.py", "tests/modeling/test_ppi_properties.
 #: A module and its tests, the quickest to notice first.
 MODULES = {
     "lcrnet_d2/modeling/ppi.py": _PPI_TESTS,
-    "lcrnet_d2/modeling/proposal_groups.py": _PPI_TESTS,
+    "lcrnet_d2/modeling/suppression.py": ("tests/modeling/test_suppression.py",),
     "lcrnet_d2/evaluation/metrics.py": ("tests/evaluation/test_metrics.py",),
     "lcrnet_d2/modeling/pose_regression.py": ("tests/modeling/test_pose_regression.py",),
     "lcrnet_d2/data/pose_transforms.py": ("tests/data/test_pose_transforms.py",),

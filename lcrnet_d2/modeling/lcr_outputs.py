@@ -6,6 +6,7 @@ classes are in use), J joints, P pose proposals = (box, class) pairs. Background
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..structures import SKELETONS, AnchorPoses
-from .batches import is_asynchronous, log_scalars
+from .batches import first_rows, image_numbers, is_asynchronous, log_scalars, pad_rows, row_numbers
 from .labelling import SampledBoxes
 from .pose_regression import PoseTransform
 
@@ -106,7 +107,8 @@ class LCROutputLayers(nn.Module):
             "smooth_l1_beta": lcrnet.POSE_REG_BETA,
             "weight_3d": lcrnet.POSE_REG_WEIGHT_3D,
             "batch_size_per_image": cfg.MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE,
-            "min_score": lcrnet.INTEGRATION.MIN_PROPOSAL_SCORE / lcrnet.NUM_ANCHOR_POSES,
+            "min_score": lcrnet.INTEGRATION.MIN_PROPOSAL_SCORE
+            / (lcrnet.NUM_ANCHOR_POSES * (2 if lcrnet.UPPER_BODY else 1)),
             "min_proposals": lcrnet.INTEGRATION.MIN_PROPOSALS,
         }
 
@@ -179,35 +181,41 @@ class LCROutputLayers(nn.Module):
         Args:
             predictions: of `forward`.
             boxes: per image (R_i, 4) px.
+
+        Raises:
+            RuntimeError: there are no anchor poses yet.
         """
         logits, features = predictions
         probabilities = logits.float().softmax(1)
-        out, first = [], 0
-        for image_boxes in boxes:
-            rows = slice(first, first + len(image_boxes))
-            first = rows.stop
-            scores, indices, classes = select_pose_proposals(
-                probabilities[rows, :-1], self.min_score, self.min_proposals
-            )
-            deltas = self._deltas_of_pairs(features[rows], indices, classes)
-            poses_2d, poses_3d = self.pose_transform.apply_deltas(
-                image_boxes[indices], self.anchor_poses_2d[classes], self.anchor_poses_3d[classes], deltas
-            )
-            confidences = 1 - probabilities[rows, -1][indices]
-            out.append(PoseProposals(scores, poses_2d, poses_3d, classes, indices, confidences))
-        return out
+        regions = [len(of_image) for of_image in boxes]
+        scores, rows, classes, counts = select_pose_proposals(
+            probabilities[:, :-1], self.min_score, self.min_proposals, regions
+        )
+        deltas = self._deltas_of_pairs(features, rows, classes)
+        poses = self.pose_transform.apply_deltas(
+            torch.cat(boxes)[rows], self.anchor_poses_2d[classes], self.anchor_poses_3d[classes], deltas
+        )
+        first_of_image = torch.tensor(regions, device=rows.device).cumsum(0)[:-1]
+        first_of_image = F.pad(first_of_image, [1, 0])[image_numbers(counts, rows.device)]
+        decoded = (scores, *poses, classes, rows - first_of_image, 1 - probabilities[:, -1][rows])
+        return [PoseProposals(*of_image) for of_image in zip(*(d.split(counts) for d in decoded), strict=True)]
 
     def _deltas_of_pairs(self, features: Tensor, rows: Tensor, classes: Tensor) -> Tensor:
         """(P, J, 5) regression of box `rows[p]` for class `classes[p]`; `rows` in order.
 
-        One product for each class that occurs; or, where the pairs are a quarter of all that the boxes and classes
-        allow, a single one for all.
+        On a GPU one product for all boxes and classes. On a CPU one for each class that occurs; or, where the pairs are
+        a quarter of all that the boxes and classes allow, a single one for these boxes.
         """
+        if is_asynchronous(features):
+            return self._every_class(features)[rows, classes]
         boxes, box_of = rows.unique_consecutive(return_inverse=True)
         if len(boxes) * self.num_classes <= 4 * len(rows):
-            everything = self.pose_pred(features[boxes]).view(-1, self.num_classes, self.num_joints, 5)
-            return everything[box_of, classes]
+            return self._every_class(features[boxes])[box_of, classes]
         return self._regress(features[rows], classes)
+
+    def _every_class(self, features: Tensor) -> Tensor:
+        """(n, C, J, 5) regression of features (n, d)."""
+        return self.pose_pred(features).view(-1, self.num_classes, self.num_joints, 5)
 
     def _regress(self, features: Tensor, classes: Tensor) -> Tensor:
         """(n, J, 5) regression of features (n, d), each for its class (n,).
@@ -217,9 +225,8 @@ class LCROutputLayers(nn.Module):
         docs/notes/benchmarks.md).
         """
         if is_asynchronous(features):
-            every_class = self.pose_pred(features).view(-1, self.num_classes, self.num_joints * 5)
-            own = every_class.gather(1, classes[:, None, None].expand(-1, -1, every_class.shape[2]))
-            return own.view(-1, self.num_joints, 5)
+            own = classes[:, None, None, None].expand(-1, -1, self.num_joints, 5)
+            return self._every_class(features).gather(1, own)[:, 0]
         order = torch.argsort(classes, stable=True)
         counts = torch.bincount(classes, minlength=self.num_classes).tolist()
         weights = self.pose_pred.weight.unflatten(0, (self.num_classes, -1)).unbind()
@@ -234,19 +241,33 @@ class LCROutputLayers(nn.Module):
         return out[torch.argsort(order)].view(-1, self.num_joints, 5)
 
 
-def select_pose_proposals(probabilities: Tensor, min_score: float, min_count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The (box, class) pairs worth decoding: all of at least `min_score`, and the best `min_count` at least.
+def select_pose_proposals(
+    probabilities: Tensor, min_score: float, min_count: int, regions: Sequence[int] | None = None
+) -> tuple[Tensor, Tensor, Tensor, list[int]]:
+    """The (box, class) pairs worth decoding: of each image all of at least `min_score`, and the best `min_count` at
+    least. One wait for the numbers.
 
     Args:
         probabilities: (R, C), without background. NaN counts as less than 0.
+        regions: how many of the R boxes each image has; by default all are of one.
 
     Returns:
-        scores, box and class of each pair, (P,) each, in order of box and class.
+        scores, box and class of each pair, (P,) each, in order of box and class; how many are of each image.
     """
-    flat = probabilities.flatten()
-    count = max(int((flat >= min_score).sum()), min(min_count, len(flat)))
-    pairs = flat.nan_to_num(-1.0).topk(count).indices.sort().values
-    return flat[pairs], pairs // probabilities.shape[1], pairs % probabilities.shape[1]
+    regions = [len(probabilities)] if regions is None else regions
+    num_classes = probabilities.shape[1]
+    numbers, there = row_numbers(regions, probabilities.device)
+    of_images = pad_rows(probabilities.nan_to_num(-1.0), numbers).masked_fill(~there[..., None], -2.0).flatten(1)
+    counts = [
+        max(good, min(min_count, boxes * num_classes))
+        for good, boxes in zip((of_images >= min_score).sum(1).tolist(), regions, strict=True)
+    ]
+    best = of_images.topk(max(counts), dim=1).indices
+    beyond = torch.arange(max(counts), device=best.device) >= torch.tensor(counts, device=best.device)[:, None]
+    pairs = first_rows(best.masked_fill(beyond, of_images.shape[1]).sort(1).values, counts)
+    boxes = numbers[image_numbers(counts, best.device), pairs // num_classes]
+    classes = pairs % num_classes
+    return probabilities[boxes, classes], boxes, classes, counts
 
 
 def _log_accuracy(logits: Tensor, gt_classes: Tensor, count: int) -> None:

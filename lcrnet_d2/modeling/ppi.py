@@ -1,42 +1,118 @@
 """Pose proposals integration (Sec. 3.5): many scored proposals in, one pose per person out.
 
-    proposal_groups.py      proposals of one place in the image
-    find_modes              proposals of one group and one 3D pose      Eq. 6
-    integrate_pose_proposals: score-weighted mean of each mode          Eq. 7
-    integrate_batch         the same of several images at once
-    suppress_pose_proposals: the best proposal of each group            the NMS it is compared with
+    _group              proposals of one place in the image, around the best of them
+    _find_modes         proposals of one group and one 3D pose form a mode       Eq. 6
+    _select             the modes that are people
+    _average            the score-weighted mean of each mode                     Eq. 7
 
-Shapes: P pose proposals, J joints, G groups, N people, M memberships (a proposal may be in several
-modes). No loop runs over proposals or groups; `find_modes` makes one round per mode of the richest
-group. 2D in px, 3D in metres.
+All images of a batch go through each step together, every group of every image advancing one mode per round.
+
+Shapes: B images, P pose proposals of the batch, n of the image that has most, J joints, G groups of the image that has
+most, N people, M memberships (a proposal may be in several modes). 2D in px, 3D in metres.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from itertools import accumulate
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from detectron2.config import CfgNode
 from torch import Tensor
 from torch.nn import functional as F
 
-from .proposal_groups import group_by_overlap
+from ..structures import paired_distance
+from .batches import first_rows, pad_rows, row_numbers
+from .suppression import box_overlaps, suppress
 
-# Poses compared at a time: 4,096 of 39 numbers stay in a core's cache, a quarter less time than all 50,000 at once.
-_BLOCK = 4096
+__all__ = [
+    "PAPER_RULES",
+    "PosesInImage",
+    "Rules",
+    "ScoredPoses",
+    "integrate",
+    "integrate_pose_proposals",
+    "pose_boxes",
+    "suppress_pose_proposals",
+]
 
-__all__ = ["PosesInImage", "ScoredPoses", "integrate_batch", "integrate_pose_proposals", "suppress_pose_proposals"]
+#: px, shortest side of a box: of one that is clipped to a line or a point the IoU with itself is 1, not 0 / 0.
+_LEAST_SIDE = 2.0**-6
+#: Pairs of seeds and proposals compared at a time.
+_BLOCK = 2**22
+#: Poses compared at a time: 39 numbers each, which stay in the cache of a CPU's core.
+_POSES = 8192
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The rules of the integration; by default those of the released models.
+
+    The paper's own text is `PAPER_RULES`, of all proposals (MIN_PROPOSAL_SCORE 0).
+
+    Attributes:
+        t_3d: T_3D of Eq. 6, metres.
+        iou_threshold: proposals whose boxes around the 2D joints overlap the seed's by more belong to its group.
+        clip_boxes: to the image, before they are compared.
+        all_modes: every mode of a group is a person; otherwise its best-scored mode alone.
+        min_seed_score: a group's second and later modes need a seed of at least this score.
+        min_mode_score: a person needs S above this.
+        lower_body_weight: weight in Eq. 7 of an upper-body class's proposal for knees and ankles.
+    """
+
+    t_3d: float = 0.3
+    iou_threshold: float = 0.2
+    clip_boxes: bool = True
+    all_modes: bool = False
+    min_seed_score: float = 0.05
+    min_mode_score: float = 0.002
+    lower_body_weight: float = 0.1
+
+    @classmethod
+    def of_config(cls, cfg: CfgNode) -> Rules:
+        """Those that the network of this config integrates by."""
+        node = cfg.MODEL.LCRNET.INTEGRATION
+        names = {"iou_threshold": "IOU_THRESH"}
+        return cls(**{name: node[names.get(name, name.upper())] for name in cls.__dataclass_fields__})
+
+    @property
+    def suppression(self) -> Rules:
+        """The non-maximum suppression that PPI is compared with: of each group the seed, and no second mode."""
+        return replace(self, t_3d=0.0, all_modes=False, min_seed_score=math.inf, min_mode_score=-math.inf)
+
+
+PAPER_RULES = Rules(clip_boxes=False, all_modes=True, min_seed_score=0.0, min_mode_score=0.0, lower_body_weight=1.0)
+
+
+class ScoredPoses(NamedTuple):
+    """The pose proposals of a batch, image by image.
+
+    scores: (P,) probabilities s; poses_2d: (P, J, 2) px; poses_3d: (P, J, 3) m, relative to the body centre.
+    boxes: (P, 4) px, of `pose_boxes`; counts: how many each image has.
+    is_upper_body: (P,) bool, proposals of upper-body classes (Sec. 4.2), without evidence for lower_body_joints.
+    """
+
+    scores: Tensor
+    poses_2d: Tensor
+    poses_3d: Tensor
+    boxes: Tensor
+    counts: Sequence[int]
+    is_upper_body: Tensor | None = None
+    lower_body_joints: Sequence[int] = ()
 
 
 class PosesInImage(NamedTuple):
-    """The N people of an image, best score first; ties go to the lowest seed.
+    """The N people of a batch, image by image and best score first; ties go to the lowest seed.
 
-    scores: (N,) S of Eq. 7, a sum of probabilities that may exceed 1 (NMS: the seed's probability).
+    scores: (N,) S of Eq. 7, a sum of probabilities that may exceed 1.
     poses_2d: (N, J, 2) px; poses_3d: (N, J, 3) m.
     seeds: (N,) index of the group's best-scored proposal: the pose NMS would give.
-    groups: (N,) which group a person comes from; several modes of one group share it.
+    groups: (N,) which group of its image a person comes from; several modes of one group share it.
     members: (2, M) person and proposal index of everything that was averaged, person by person.
+    counts: how many people each image has.
     """
 
     scores: Tensor
@@ -45,24 +121,7 @@ class PosesInImage(NamedTuple):
     seeds: Tensor
     groups: Tensor
     members: Tensor
-
-
-class ScoredPoses(NamedTuple):
-    """The pose proposals of one image, as PPI needs them; the same arguments as `integrate_pose_proposals`'s."""
-
-    scores: Tensor
-    poses_2d: Tensor
-    poses_3d: Tensor
-    image_size: tuple[int, int] | None
-    is_upper_body: Tensor | None = None
-
-
-class _Modes(NamedTuple):
-    """members: (2, M) mode and proposal index. groups, scores: (modes,) group and S of each mode."""
-
-    members: Tensor
-    groups: Tensor
-    scores: Tensor
+    counts: list[int]
 
 
 def integrate_pose_proposals(
@@ -72,221 +131,193 @@ def integrate_pose_proposals(
     image_size: tuple[int, int] | None,
     is_upper_body: Tensor | None = None,
     lower_body_joints: Sequence[int] = (),
-    *,
-    iou_threshold: float = 0.2,
-    t_3d: float = 0.3,
-    all_modes: bool = False,
-    min_seed_score: float = 0.05,
-    min_mode_score: float = 0.002,
-    lower_body_weight: float = 0.1,
+    rules: Rules | None = None,
 ) -> PosesInImage:
-    """Pose proposals integration of one image, Eq. 6 and 7.
-
-    The defaults are the rules of the released models; the paper's own text is
-    `image_size=None, all_modes=True, min_seed_score=0, min_mode_score=0, lower_body_weight=1`, of all proposals
-    (MIN_PROPOSAL_SCORE 0).
+    """Integrates the proposals of one image, as `integrate` those of a batch.
 
     Args:
-        scores: (P,) probabilities s of the proposals.
-        poses_2d: (P, J, 2) px.
-        poses_3d: (P, J, 3) m, relative to the body centre.
-        image_size: (H, W) px; the boxes around the 2D joints are clipped to it before they are
-            compared. None: not clipped.
-        is_upper_body: (P,) bool, proposals of upper-body classes (Sec. 4.2); None if there are none.
-        lower_body_joints: joints an upper-body class has no evidence for (knees and ankles).
-        iou_threshold: proposals whose boxes overlap the seed's by more belong to its group.
-        t_3d: T_3D of Eq. 6, metres.
-        all_modes: every mode of a group is a person; otherwise its best-scored mode alone.
-        min_seed_score: a group's second and later modes need a seed of at least this score.
-        min_mode_score: a person needs S above this.
-        lower_body_weight: weight in Eq. 7 of an upper-body class's proposal for `lower_body_joints`.
-
-    Returns:
-        The people; the same on CPU and GPU within rounding.
+        image_size: (H, W) px that boxes are clipped to if the rules say so; None: they are not.
+        is_upper_body: (P,) bool; None if there are no upper-body classes.
+        lower_body_joints: knees and ankles. The rest as in ScoredPoses.
+        rules: by default those of the released models.
     """
-    image = ScoredPoses(scores, poses_2d, poses_3d, image_size, is_upper_body)
-    (people,) = integrate_batch(
-        [image],
-        lower_body_joints,
-        iou_threshold=iou_threshold,
-        t_3d=t_3d,
-        all_modes=all_modes,
-        min_seed_score=min_seed_score,
-        min_mode_score=min_mode_score,
-        lower_body_weight=lower_body_weight,
-    )
-    return people
-
-
-def integrate_batch(
-    images: Sequence[ScoredPoses],
-    lower_body_joints: Sequence[int] = (),
-    *,
-    iou_threshold: float,
-    t_3d: float,
-    all_modes: bool,
-    min_seed_score: float,
-    min_mode_score: float,
-    lower_body_weight: float,
-) -> list[PosesInImage]:
-    """`integrate_pose_proposals` of several images: grouped one by one, then as if they were one image.
-
-    Args:
-        images: at least one; all with upper-body classes or none. The rest as in `integrate_pose_proposals`.
-    """
-    groupings = [group_by_overlap(i.scores, i.poses_2d, i.image_size, iou_threshold) for i in images]
-    starts = _starts([len(i.scores) for i in images])
-    group_starts = _starts([len(seeds) for _, seeds in groupings])
-    group_of = torch.cat([group_of + n for (group_of, _), n in zip(groupings, group_starts, strict=False)])
-    seeds = torch.cat([seeds + n for (_, seeds), n in zip(groupings, starts, strict=False)])
-    scores = _joined([image.scores for image in images])
-    poses_2d = _joined([image.poses_2d for image in images])
-    poses_3d = _joined([image.poses_3d for image in images])
-    modes = find_modes(scores, poses_3d, group_of, seeds, t_3d, min_seed_score)
-    people = _selected_modes(modes, len(seeds), all_modes, min_mode_score)
-    members = _members_of(modes, people)
-    weights = scores[members[1]]
-    mean_2d = _weighted_mean(poses_2d, weights, members, len(people))
-    mean_3d = _weighted_mean(poses_3d, weights, members, len(people))
-    upper = [image.is_upper_body for image in images if image.is_upper_body is not None]
-    if upper and lower_body_joints and lower_body_weight != 1:
-        weights = torch.where(torch.cat(upper)[members[1]], lower_body_weight * weights, weights)
-        legs = list(lower_body_joints)
-        mean_2d[:, legs] = _weighted_mean(poses_2d[:, legs], weights, members, len(people))
-        mean_3d[:, legs] = _weighted_mean(poses_3d[:, legs], weights, members, len(people))
-    groups = modes.groups[people]
-    everyone = PosesInImage(modes.scores[people], mean_2d, mean_3d, seeds[groups], groups, members)
-    return _by_image(everyone, starts, group_starts)
-
-
-def _joined(tensors: list[Tensor]) -> Tensor:
-    """torch.cat, but a single tensor is not copied: a tenth of the time of 50,000 proposals."""
-    return tensors[0] if len(tensors) == 1 else torch.cat(tensors)
-
-
-def _starts(counts: list[int]) -> list[int]:
-    """Where each of consecutive runs of so many starts, and where the last ends."""
-    return [0, *accumulate(counts)]
-
-
-def _by_image(everyone: PosesInImage, starts: list[int], group_starts: list[int]) -> list[PosesInImage]:
-    """The people of each image, whose proposals and groups start at these numbers; members are person by person."""
-    if len(starts) == 2:
-        return [everyone]
-    out = []
-    image_of = torch.bucketize(everyone.groups, everyone.groups.new_tensor(group_starts[1:]), right=True)
-    for image, (first, first_group) in enumerate(zip(starts[:-1], group_starts[:-1], strict=True)):
-        mine = image_of == image
-        members = everyone.members[:, mine[everyone.members[0]]]
-        members = torch.stack([(mine.cumsum(0) - 1)[members[0]], members[1] - first])
-        scores, poses_2d, poses_3d, seeds, groups = (of_all[mine] for of_all in everyone[:5])
-        out.append(PosesInImage(scores, poses_2d, poses_3d, seeds - first, groups - first_group, members))
-    return out
+    rules = rules or Rules()
+    limits = None
+    if image_size is not None and rules.clip_boxes:
+        limits = poses_2d.new_tensor(image_size[::-1]).expand(len(scores), -1)
+    boxes = pose_boxes(poses_2d, limits)
+    image = ScoredPoses(scores, poses_2d, poses_3d, boxes, [len(scores)], is_upper_body, lower_body_joints)
+    return integrate(image, rules)
 
 
 def suppress_pose_proposals(
-    scores: Tensor,
-    poses_2d: Tensor,
-    poses_3d: Tensor,
-    image_size: tuple[int, int] | None,
-    *,
-    iou_threshold: float = 0.2,
+    scores: Tensor, poses_2d: Tensor, poses_3d: Tensor, image_size: tuple[int, int] | None, rules: Rules | None = None
 ) -> PosesInImage:
     """Non-maximum suppression: the best-scored proposal of each group of `integrate_pose_proposals`."""
-    _, seeds = group_by_overlap(scores, poses_2d, image_size, iou_threshold)
-    groups = torch.arange(len(seeds), device=scores.device)
-    return PosesInImage(scores[seeds], poses_2d[seeds], poses_3d[seeds], seeds, groups, torch.stack([groups, seeds]))
+    return integrate_pose_proposals(scores, poses_2d, poses_3d, image_size, rules=(rules or Rules()).suppression)
 
 
-def find_modes(
-    scores: Tensor, poses_3d: Tensor, group_of: Tensor, seeds: Tensor, t_3d: float, min_seed_score: float
+def pose_boxes(poses_2d: Tensor, limits: Tensor | None) -> Tensor:
+    """(P, 4) px around the joints of (P, J, 2), clipped to limits (P, 2), width and height, or not."""
+    by_joint = poses_2d.flatten(1).T.contiguous().view(*poses_2d.shape[1:], -1)  # (J, 2, P): twice as fast
+    low, high = by_joint.amin(0), by_joint.amax(0)
+    if limits is not None:
+        low, high = (corner.clamp(min=0).minimum(limits.T) for corner in (low, high))
+    return torch.cat([low, high.maximum(low + _LEAST_SIDE)]).T
+
+
+def integrate(proposals: ScoredPoses, rules: Rules) -> PosesInImage:
+    """Integrates the proposals of a batch, Eq. 6 and 7; the same on CPU and GPU within rounding.
+
+    Waits for the device twice, and in each round of suppression and of modes once.
+    """
+    rows, group_of, seeds = _group(proposals, rules.iou_threshold)
+    modes = _find_modes(proposals.scores[rows], proposals.poses_3d, rows, group_of, seeds.numel(), rules)
+    people, counts, members = _select(modes, rows, len(proposals.counts), seeds.shape[1], rules)
+    weights = proposals.scores[members[1]]
+    mean_2d = _average(proposals.poses_2d, weights, members, len(people))
+    mean_3d = _average(proposals.poses_3d, weights, members, len(people))
+    legs = list(proposals.lower_body_joints)
+    if proposals.is_upper_body is not None and legs and rules.lower_body_weight != 1:
+        weights = torch.where(proposals.is_upper_body[members[1]], rules.lower_body_weight * weights, weights)
+        mean_2d[:, legs] = _average(proposals.poses_2d[:, legs], weights, members, len(people))
+        mean_3d[:, legs] = _average(proposals.poses_3d[:, legs], weights, members, len(people))
+    groups = people // modes.sums.shape[1]
+    return PosesInImage(
+        modes.sums.flatten()[people],
+        mean_2d,
+        mean_3d,
+        seeds.flatten()[groups],
+        groups % max(1, seeds.shape[1]),
+        members,
+        counts,
+    )
+
+
+def _group(proposals: ScoredPoses, iou_threshold: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Greedy grouping: the best remaining proposal of an image, the seed, takes all remaining ones that overlap it.
+
+    Returns:
+        rows (P,), the proposals image by image and best first; the group (P,) of each of these, groups of image b
+        counting from b * G in order of their seeds' scores; (B, G) the seed of each group.
+    """
+    numbers, there = row_numbers(proposals.counts, proposals.scores.device)
+    scores = torch.where(proposals.scores.isnan(), -torch.inf, proposals.scores)
+    places = F.pad(scores, [0, 1], value=-torch.inf)[numbers].sort(dim=1, descending=True, stable=True).indices
+    best_first = numbers.gather(1, places)
+    boxes = pad_rows(proposals.boxes.float(), best_first)
+    # Suppression by IoU keeps exactly the seeds: its result does not depend on who joins whom. `nms` compares in double
+    # precision, so the threshold is rounded: an IoU of float32(0.2) must not be above it there and not above it below.
+    iou_threshold = float(np.float32(iou_threshold))
+    is_seed = suppress(boxes, there, iou_threshold)
+    number = is_seed.cumsum(1) - 1
+    most = int(is_seed.sum(1).max())
+    seed_places = torch.zeros(len(boxes), most + 1, dtype=torch.long, device=boxes.device)
+    place = torch.arange(boxes.shape[1], device=boxes.device).expand_as(number)
+    seed_places = seed_places.scatter_(1, torch.where(is_seed, number, most), place)[:, :most]
+    joined = _first_overlapping(boxes, boxes.gather(1, seed_places[..., None].expand(-1, -1, 4)), iou_threshold)
+    group_of = torch.where(is_seed, number, joined) + most * torch.arange(len(boxes), device=boxes.device)[:, None]
+    rows, group_of = (first_rows(table, proposals.counts) for table in (best_first, group_of))
+    return rows, group_of, best_first.gather(1, seed_places)
+
+
+def _first_overlapping(boxes: Tensor, seeds: Tensor, iou_threshold: float) -> Tensor:
+    """(B, n) the first of the seeds (B, G, 4) that overlaps each of boxes (B, n, 4) by more than the threshold.
+
+    Where rounding leaves none, that which overlaps it most.
+    """
+    joined = torch.zeros(boxes.shape[:2], dtype=torch.long, device=boxes.device)
+    closest = torch.full(boxes.shape[:2], -1.0, device=boxes.device)
+    block = max(1, _BLOCK // max(1, boxes.shape[0] * boxes.shape[1]))
+    for first in range(0, seeds.shape[1], block):
+        overlaps = box_overlaps(seeds[:, first : first + block], boxes).nan_to_num(0.0)
+        falling = torch.arange(seeds.shape[1] - first, 0, -1, device=boxes.device)[: overlaps.shape[1], None]
+        best, which = torch.where(overlaps > iou_threshold, falling.float(), overlaps).max(1)
+        joined = torch.where(best > closest, which + first, joined)
+        closest = closest.maximum(best)
+    return joined
+
+
+class _Modes(NamedTuple):
+    """proposals, modes, near: (m,) places of proposals in order, modes each was compared with, whether it is a member.
+
+    sums: (B * G, r) S of each mode, one per round and group; -inf where a group opened none.
+    """
+
+    places: Tensor
+    modes: Tensor
+    near: Tensor
+    sums: Tensor
+
+
+def _find_modes(
+    scores: Tensor, poses_3d: Tensor, rows: Tensor, group_of: Tensor, num_groups: int, rules: Rules
 ) -> _Modes:
     """Splits every group into modes of 3D pose, all groups at once, best uncovered proposal first (Eq. 6).
 
-    A mode is every proposal of its group nearer than `t_3d` to the mode's seed, also those that
-    an earlier mode covered. `group_of` and `seeds` as `group_by_overlap` returns them.
+    A mode is every proposal of its group nearer than T_3D to the mode's seed, also those that an earlier mode covered.
+
+    Args:
+        scores, group_of: (P,) of the proposals `rows`, image by image and best first.
     """
-    num_groups, joints = len(seeds), poses_3d.shape[1]
-    flat = poses_3d.flatten(1)
-    # Adding up the squares of x, y and z is a product with this matrix, which needs no strided sum over 3 neighbours.
-    add_xyz = torch.eye(joints, device=flat.device, dtype=flat.dtype).repeat_interleave(3, 0)  # (3J, J)
-    uncovered = torch.ones_like(group_of, dtype=torch.bool)
-    rows = torch.arange(len(scores), device=scores.device)  # proposals of the groups that open another mode
-    found: list[tuple[Tensor, Tensor]] = []  # per round: proposals that are members, their groups
-    while len(rows):
-        groups = group_of[rows]
-        near = (_distance_to_seeds(flat, rows, seeds, groups, add_xyz) < t_3d) | (rows == seeds[groups])
-        members = rows[near]
-        uncovered[members] = False
-        found.append((members, groups[near]))
-        waiting = rows[uncovered[rows]]
-        seeds = _best_of_groups(scores, waiting, group_of[waiting], num_groups)
-        opens = (seeds >= 0) & (scores[seeds] >= min_seed_score)
-        rows = rows[opens[groups]]
-    return _number_modes(found, num_groups, scores)
+    nobody = len(scores)
+    uncovered = torch.ones_like(scores, dtype=torch.bool)
+    places, found = torch.arange(nobody, device=scores.device), []
+    while len(places):
+        groups = group_of[places]
+        waiting = torch.where(uncovered[places], places, nobody)
+        seeds = waiting.new_full((num_groups,), nobody).scatter_reduce_(0, groups, waiting, "amin")
+        if found:  # others than the first mode of a group need a seed of some score
+            opens = F.pad(scores, [0, 1], value=-torch.inf)[seeds] >= rules.min_seed_score
+            still = opens[groups].nonzero()[:, 0]
+            places, groups = places[still], groups[still]
+        of_seeds = poses_3d.index_select(0, rows[seeds.clamp(max=nobody - 1)])
+        blocks = zip(rows[places].split(_POSES), groups.split(_POSES), strict=True)
+        distances = [paired_distance(poses_3d.index_select(0, p), of_seeds.index_select(0, g)) for p, g in blocks]
+        near = (torch.cat(distances) < rules.t_3d) | (places == seeds[groups])
+        uncovered[places] &= ~near
+        found.append((places, groups, near))
+    count = max(1, len(found))
+    of_rounds = [torch.cat(parts) for parts in zip(*found, strict=True)] or [places, places, uncovered]
+    places, groups, near = of_rounds
+    number = torch.cat([torch.full_like(g, i) for i, (_, g, _) in enumerate(found)] or [places])
+    modes = groups * count + number
+    sums = scores.new_zeros(num_groups * count).index_add_(0, modes, torch.where(near, scores[places], 0.0))
+    opened = torch.zeros_like(sums).index_add_(0, modes, near.to(sums)) > 0
+    return _Modes(places, modes, near, torch.where(opened, sums, -torch.inf).view(num_groups, count))
 
 
-def _best_of_groups(scores: Tensor, rows: Tensor, groups: Tensor, num_groups: int) -> Tensor:
-    """(G,) the best-scored of the proposals `rows` (n,) in each group, ties to the lowest index; -1 where none is."""
-    scores = scores[rows]
-    top = scores.new_full((num_groups,), -torch.inf).scatter_reduce_(0, groups, scores, "amax")
-    is_top = scores == top[groups]
-    best = rows.new_full((num_groups,), -1)
-    return best.scatter_reduce_(0, groups[is_top], rows[is_top], "amin", include_self=False)
+def _select(
+    modes: _Modes, rows: Tensor, num_images: int, groups_of_image: int, rules: Rules
+) -> tuple[Tensor, list[int], Tensor]:
+    """The modes (N,) that are people, image by image, best score first, ties to the lowest group; how many each image
+    has; members (2, M), person and proposal.
+    """
+    chosen = modes.sums > rules.min_mode_score
+    if not rules.all_modes:
+        is_best = modes.sums == modes.sums.amax(1, keepdim=True)
+        chosen &= is_best & (is_best.cumsum(1) == 1)
+    images = torch.arange(chosen.numel(), device=rows.device) // max(1, groups_of_image * chosen.shape[1])
+    images = torch.where(chosen.flatten(), images, num_images)
+    in_order = modes.sums.flatten().argsort(descending=True, stable=True)
+    in_order = in_order[images[in_order].argsort(stable=True)]
+    of_images = (images[:, None] == torch.arange(num_images, device=rows.device)).sum(0)
+    is_member = modes.near & chosen.flatten()[modes.modes]
+    *counts, num_members = torch.cat([of_images, is_member.sum()[None]]).tolist()
+    people = in_order[: sum(counts)]
+    person_of = torch.zeros_like(images).scatter_(0, people, torch.arange(len(people), device=rows.device))
+    persons = torch.where(is_member, person_of[modes.modes], len(people))
+    by_person = persons.argsort(stable=True)[:num_members]
+    return people, counts, torch.stack([persons[by_person], rows[modes.places[by_person]]])
 
 
-def _distance_to_seeds(flat: Tensor, rows: Tensor, seeds: Tensor, groups: Tensor, add_xyz: Tensor) -> Tensor:
-    """(n,) D between the proposals `rows` (n,) and the seed (G,) of the group (n,) each is in; `flat` is (P, 3J)."""
-    seed_poses, mean = flat[seeds], flat.new_full((add_xyz.shape[1],), 1 / add_xyz.shape[1])
-    distances = [
-        ((flat.index_select(0, r) - seed_poses.index_select(0, g)).square_() @ add_xyz).sqrt_() @ mean
-        for r, g in zip(rows.split(_BLOCK), groups.split(_BLOCK), strict=True)
-    ]
-    return torch.cat(distances)
-
-
-def _number_modes(found: list[tuple[Tensor, Tensor]], num_groups: int, scores: Tensor) -> _Modes:
-    """Numbers the modes of all rounds from 0, round by round, and sums their scores."""
-    if not found:
-        nothing = torch.zeros(0, dtype=torch.long, device=scores.device)
-        return _Modes(nothing.new_zeros((2, 0)), nothing, scores.new_zeros(0))
-    keys = torch.cat([groups + number * num_groups for number, (_, groups) in enumerate(found)])
-    proposals = torch.cat([members for members, _ in found])
-    sums = scores.new_zeros(len(found) * num_groups).index_add_(0, keys, scores.index_select(0, proposals))
-    used = torch.zeros_like(sums, dtype=torch.bool)
-    used[keys] = True
-    numbers = used.cumsum(0) - 1
-    return _Modes(torch.stack([numbers[keys], proposals]), used.nonzero()[:, 0] % num_groups, sums[used])
-
-
-def _selected_modes(modes: _Modes, num_groups: int, all_modes: bool, min_mode_score: float) -> Tensor:
-    """(N,) modes that are people, best score first, ties to the lowest group."""
-    chosen = torch.argsort(modes.groups, stable=True)
-    chosen = chosen[torch.argsort(modes.scores[chosen], descending=True, stable=True)]
-    if not all_modes:
-        place = torch.arange(len(chosen), device=chosen.device)
-        first = torch.full((num_groups,), len(chosen), device=chosen.device)
-        first.scatter_reduce_(0, modes.groups[chosen], place, "amin")
-        chosen = chosen[place == first[modes.groups[chosen]]]
-    return chosen[modes.scores[chosen] > min_mode_score]
-
-
-def _members_of(modes: _Modes, people: Tensor) -> Tensor:
-    """(2, M) person and proposal of the selected modes, person by person."""
-    person_of = torch.full_like(modes.groups, -1)
-    person_of[people] = torch.arange(len(people), device=people.device)
-    persons = person_of[modes.members[0]]
-    members = torch.stack([persons, modes.members[1]])[:, persons >= 0]
-    return members[:, torch.argsort(members[0], stable=True)]
-
-
-def _weighted_mean(poses: Tensor, weights: Tensor, members: Tensor, num_people: int) -> Tensor:
+def _average(poses: Tensor, weights: Tensor, members: Tensor, num_people: int) -> Tensor:
     """(N, J, d) mean of (P, J, d) poses over the members of each person, weights (M,) (Eq. 7).
 
     A person whose weights are all zero gets the plain mean.
     """
     persons, proposals = members
-    counts = torch.bincount(persons, minlength=num_people)
+    counts = persons.new_zeros(num_people).index_add_(0, persons, torch.ones_like(persons))
     totals = weights.new_zeros(num_people).index_add_(0, persons, weights)[persons]
     shares = torch.where(totals > 0, weights / totals, 1 / counts[persons]).to(poses)
     # Sums of weighted rows without making the (M, J, d) rows: a quarter of the time.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # Detectron2's @configurable hides the signatures of what it wraps.
 # pyright: reportCallIssue=false
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,18 +18,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..structures import PERSON, SKELETONS, Skeleton, centre_poses, joint_box
-from .batches import image_numbers, pad_rows, row_numbers
-from .integration_rules import Rules
+from .batches import first_rows, image_numbers, pad_rows, row_numbers
 from .joint_heat_maps import JointHead, JointMaps
 from .joint_refinement import RefinementRules, refine_instances
 from .labelling import GroundTruth, SampledBoxes, draw, match
 from .lcr_outputs import LCROutputLayers, PoseProposals
-from .ppi import PosesInImage, ScoredPoses, integrate_batch, suppress_pose_proposals
+from .ppi import PosesInImage, Rules, ScoredPoses, integrate, pose_boxes
 
 __all__ = ["LCRNetROIHeads"]
-
-#: pose proposals of a batch's images -> their people
-Integration = Callable[[list[ScoredPoses]], list[PosesInImage]]
 
 
 @ROI_HEADS_REGISTRY.register()
@@ -57,7 +53,7 @@ class LCRNetROIHeads(ROIHeads):
         box_head: nn.Module,
         box_predictor: LCROutputLayers,
         skeleton: Skeleton,
-        integration: Integration,
+        rules: Rules,
         max_people: int,
         joint_head: JointHead | None = None,
         refinement_rules: RefinementRules | None = None,
@@ -69,7 +65,7 @@ class LCRNetROIHeads(ROIHeads):
             box_head: the shared fully-connected layers.
             box_predictor: classification and regression layers.
             skeleton: of the poses.
-            integration: makes people of pose proposals.
+            rules: of the integration, which makes people of pose proposals.
             max_people: how many are returned at most, best first.
             joint_head: heat maps that integrated joints move to, by the refinement_rules; None: they stay.
             kwargs: of ROIHeads (sampling and matching).
@@ -80,7 +76,7 @@ class LCRNetROIHeads(ROIHeads):
         self.box_head = box_head
         self.box_predictor = box_predictor
         self.skeleton = skeleton
-        self.integration = integration
+        self.rules = rules
         self.max_people = max_people
         self.joint_head = joint_head
         self.refinement_rules = refinement_rules or RefinementRules()
@@ -108,7 +104,7 @@ class LCRNetROIHeads(ROIHeads):
             "box_head": box_head,
             "box_predictor": box_predictor,
             "skeleton": SKELETONS[cfg.MODEL.LCRNET.SKELETON],
-            "integration": _integration_from_config(cfg),
+            "rules": _rules_of_config(cfg),
             "max_people": cfg.TEST.DETECTIONS_PER_IMAGE,
             "joint_head": JointHead(cfg, input_shape) if refinement.ENABLED else None,
             "refinement_rules": RefinementRules(refinement.MIN_DEVIATION, refinement.MIN_HEAT),
@@ -186,19 +182,30 @@ class LCRNetROIHeads(ROIHeads):
 
     def integrate(self, decoded: list[PoseProposals], regions: list[Instances]) -> list[Instances]:
         """Per image the people that its pose proposals are integrated to, as Instances of `people_to_instances`."""
+        together = PoseProposals(*map(torch.cat, zip(*decoded, strict=True)))
         # 3D is relative to the body centre by definition; regression leaves it a few mm off.
-        decoded = [d._replace(poses_3d=centre_poses(d.poses_3d, self.skeleton)) for d in decoded]
+        together = together._replace(poses_3d=centre_poses(together.poses_3d, self.skeleton))
+        counts = [len(image.scores) for image in decoded]
+        sizes = together.poses_2d.new_tensor([image.image_size[::-1] for image in regions])
+        sizes = sizes[image_numbers(counts, sizes.device)]
         first_upper = self.box_predictor.num_anchor_poses
         has_upper_body = self.box_predictor.num_classes > first_upper
-        images = [
-            ScoredPoses(*d[:3], r.image_size, d.classes >= first_upper if has_upper_body else None)
-            for d, r in zip(decoded, regions, strict=True)
-        ]
+        scored = ScoredPoses(
+            *together[:3],
+            self.pose_boxes(together.poses_2d, sizes if self.rules.clip_boxes else None),
+            counts,
+            together.classes >= first_upper if has_upper_body else None,
+            self.skeleton.lower_limbs,
+        )
         # Autocast would make half precision of the products in PPI: a millimetre in a metre.
-        with torch.autocast(decoded[0].scores.device.type, enabled=False):
-            people = self.integration(images)
-        found = [people_to_instances(*of_image) for of_image in zip(people, decoded, regions, strict=True)]
-        return [people if len(people) <= self.max_people else people[: self.max_people] for people in found]
+        with torch.autocast(sizes.device.type, enabled=False):
+            people = integrate(scored, self.rules)
+        return people_to_instances(people, together, counts, regions, self.max_people)
+
+    @staticmethod
+    def pose_boxes(poses_2d: Tensor, sizes: Tensor | None) -> Tensor:
+        """(P, 4) px, the boxes whose overlaps group pose proposals, clipped to images of sizes (P, 2) x, y or not."""
+        return pose_boxes(poses_2d, sizes)
 
 
 def pool(pooler: ROIPooler, maps: list[Tensor], boxes: Tensor, images: Tensor) -> Tensor:
@@ -216,8 +223,14 @@ def pool(pooler: ROIPooler, maps: list[Tensor], boxes: Tensor, images: Tensor) -
     return torch.empty_like(pooled).index_copy(0, order, pooled)
 
 
-def people_to_instances(people: PosesInImage, proposals: PoseProposals, regions: Instances) -> Instances:
-    """The N people of an image as Detectron2 sees them, and what is known about how they came about.
+def people_to_instances(
+    people: PosesInImage,
+    proposals: PoseProposals,
+    counts: Sequence[int],
+    regions: Sequence[Instances],
+    max_people: int | None = None,
+) -> list[Instances]:
+    """The people of each image as Detectron2 sees them, and what is known about how they came about.
 
     Fields: pred_boxes around the 2D joints, scores (N,), pred_classes = 0 (the person category),
     pred_keypoints (N, J, 3) px with 1 in the last column, pred_poses_3d (N, J, 3) m.
@@ -227,26 +240,44 @@ def people_to_instances(people: PosesInImage, proposals: PoseProposals, regions:
     pred_seed_keypoints (N, J, 2) and pred_seed_boxes (N, 4), the seed's pose and region; pred_spreads_2d
     (N, J, 2), standard deviation of what was averaged. pred_seed_scores (N,), pred_seed_poses_3d
     (N, J, 3) m, pred_spreads_3d (N, J) m. `refine_instances` adds pred_integrated_keypoints.
+
+    Args:
+        proposals: of all images, so many (counts) of each, as `people` were integrated from.
+        regions: per image its regions.
+        max_people: the best so many of an image; None: all.
     """
-    height, width = regions.image_size
-    size = people.poses_2d.new_tensor([width, height])
-    out = Instances(regions.image_size)
-    out.pred_boxes = Boxes(joint_box(people.poses_2d))
-    out.scores = people.scores
-    out.pred_classes = torch.zeros_like(people.seeds)
-    out.pred_keypoints = torch.cat([people.poses_2d, torch.ones_like(people.poses_2d[..., :1])], -1)
-    out.pred_poses_3d = people.poses_3d
-    out.pred_groups = people.groups
-    seed_regions = proposals.boxes[people.seeds]
-    out.pred_anchors = proposals.classes[people.seeds]
-    out.pred_confidences = proposals.confidences[people.seeds]
-    out.pred_seed_scores = proposals.scores[people.seeds]
-    out.pred_seed_keypoints = proposals.poses_2d[people.seeds] / size
-    out.pred_seed_poses_3d = proposals.poses_3d[people.seeds]
-    out.pred_seed_boxes = regions.proposal_boxes.tensor[seed_regions] / size.repeat(2)
-    members = people.members
-    out.pred_spreads_2d = _spread(proposals.poses_2d, people.poses_2d, proposals.scores, members).sqrt() / size
-    out.pred_spreads_3d = _spread(proposals.poses_3d, people.poses_3d, proposals.scores, members).sum(-1).sqrt()
+    spreads = [
+        _spread(of_proposals, poses, proposals.scores, people.members)
+        for of_proposals, poses in ((proposals.poses_2d, people.poses_2d), (proposals.poses_3d, people.poses_3d))
+    ]
+    kept = [count if max_people is None else min(count, max_people) for count in people.counts]
+    device = people.scores.device
+    rows = slice(None) if kept == people.counts else first_rows(row_numbers(people.counts, device)[0], kept)
+    images, seeds, poses_2d = image_numbers(kept, device), people.seeds[rows], people.poses_2d[rows]
+    size = poses_2d.new_tensor([image.image_size[::-1] for image in regions])[images]
+    of_seeds = PoseProposals(*(field[seeds] for field in proposals))
+    region_numbers, _ = row_numbers([len(image) for image in regions], device)
+    boxes = torch.cat([image.proposal_boxes.tensor for image in regions])
+    fields = {
+        "pred_boxes": joint_box(poses_2d),
+        "scores": people.scores[rows],
+        "pred_classes": torch.zeros_like(seeds),
+        "pred_keypoints": torch.cat([poses_2d, torch.ones_like(poses_2d[..., :1])], -1),
+        "pred_poses_3d": people.poses_3d[rows],
+        "pred_groups": people.groups[rows],
+        "pred_anchors": of_seeds.classes,
+        "pred_confidences": of_seeds.confidences,
+        "pred_seed_scores": of_seeds.scores,
+        "pred_seed_keypoints": of_seeds.poses_2d / size[:, None],
+        "pred_seed_poses_3d": of_seeds.poses_3d,
+        "pred_seed_boxes": boxes[region_numbers[images, of_seeds.boxes]] / size.repeat(1, 2),
+        "pred_spreads_2d": spreads[0][rows].sqrt() / size[:, None],
+        "pred_spreads_3d": spreads[1][rows].sum(-1).sqrt(),
+    }
+    of_images = zip(regions, *(field.split(kept) for field in fields.values()), strict=True)
+    out = [Instances(image.image_size, **dict(zip(fields, values, strict=True))) for image, *values in of_images]
+    for image in out:
+        image.pred_boxes = Boxes(image.pred_boxes)
     return out
 
 
@@ -259,27 +290,9 @@ def _spread(proposals: Tensor, poses: Tensor, scores: Tensor, members: Tensor) -
     return torch.zeros_like(poses).index_add_(0, persons, squares) / total.clamp(min=1e-12)[:, None, None]
 
 
-def _integration_from_config(cfg: CfgNode) -> Integration:
+def _rules_of_config(cfg: CfgNode) -> Rules:
     method, rules = cfg.MODEL.LCRNET.INTEGRATION.METHOD, Rules.of_config(cfg)
-    lower_limbs = SKELETONS[cfg.MODEL.LCRNET.SKELETON].lower_limbs
-
-    def ppi(images: list[ScoredPoses]) -> list[PosesInImage]:
-        within = images if rules.clip_boxes else [image._replace(image_size=None) for image in images]
-        return integrate_batch(within, lower_limbs, **rules.keywords())
-
-    def nms(images: list[ScoredPoses]) -> list[PosesInImage]:
-        return [
-            suppress_pose_proposals(
-                image.scores,
-                image.poses_2d,
-                image.poses_3d,
-                image.image_size if rules.clip_boxes else None,
-                iou_threshold=rules.iou_threshold,
-            )
-            for image in images
-        ]
-
-    methods = {"ppi": ppi, "nms": nms}
+    methods = {"ppi": rules, "nms": rules.suppression}
     if method not in methods:
         raise ValueError(f"MODEL.LCRNET.INTEGRATION.METHOD is {method!r}, expected one of {sorted(methods)}")
     return methods[method]

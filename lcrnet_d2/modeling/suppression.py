@@ -11,7 +11,7 @@ from torchvision.ops import nms
 
 from .batches import is_asynchronous
 
-__all__ = ["suppress"]
+__all__ = ["box_overlaps", "suppress"]
 
 #: Above, a table of pairs takes more memory than it saves time: 8 images x 12,000 boxes of VGG-16's RPN, 1.2 GB.
 _LARGEST_TABLE = 2048
@@ -57,19 +57,18 @@ def _suppress_together(boxes: Tensor, valid: Tensor, iou_threshold: float) -> Te
 
 def _overlaps(boxes: Tensor, iou_threshold: float) -> Tensor:
     """(G, n, n) bool: the first box overlaps the second, a worse one, by more than the threshold."""
-    corners = boxes.transpose(1, 2).contiguous()  # (G, 4, n)
-    areas = (corners[:, 2:] - corners[:, :2]).prod(1)
-    count = boxes.shape[1]
+    places = torch.arange(boxes.shape[1], device=boxes.device)
     out = []
-    for rows in torch.arange(count, device=boxes.device).split(max(1, _BLOCK // max(1, len(boxes) * count))):
-        first = corners[:, :, rows, None]
-        width, height = (
-            torch.minimum(first[:, i + 2], corners[:, None, i + 2]).sub_(
-                torch.maximum(first[:, i], corners[:, None, i])
-            )
-            for i in (0, 1)
-        )
-        both = width.clamp_(min=0).mul_(height.clamp_(min=0))
-        overlap = both / (areas[:, rows, None] + areas[:, None] - both) > iou_threshold
-        out.append(overlap & (rows[:, None] < torch.arange(count, device=boxes.device)))
+    for rows in places.split(max(1, _BLOCK // max(1, len(boxes) * len(places)))):
+        out.append((box_overlaps(boxes[:, rows], boxes) > iou_threshold) & (rows[:, None] < places))
     return torch.cat(out, 1)
+
+
+def box_overlaps(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
+    """(G, m, n) intersection over union of (G, m, 4) and (G, n, 4), rounded as `nms` rounds it."""
+    ax1, ay1, ax2, ay2 = boxes_a[..., None, :].unbind(-1)
+    bx1, by1, bx2, by2 = boxes_b.transpose(1, 2).contiguous()[:, :, None].unbind(1)  # neighbours in memory
+    widths = torch.minimum(ax2, bx2).sub_(torch.maximum(ax1, bx1)).clamp_(min=0)
+    heights = torch.minimum(ay2, by2).sub_(torch.maximum(ay1, by1)).clamp_(min=0)
+    both = widths.mul_(heights)
+    return both / ((ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1) - both)

@@ -22,6 +22,7 @@ from ..structures import Skeleton, mirror_poses_3d
 from .joint_heat_maps import STRIDE, JointMaps
 from .joint_refinement import refine_instances
 from .lcr_outputs import PoseProposals
+from .meta_arch import rescale
 
 __all__ = ["LCRNetWithTTA", "View", "with_test_time_augmentation"]
 
@@ -94,7 +95,7 @@ class LCRNetWithTTA(nn.Module):
             alike = [i for i, other in enumerate(sizes) if other == size]
             people = self._people([batched_inputs[i]["image"] for i in alike], size)
             found |= dict(zip(alike, people, strict=True))
-        return GeneralizedRCNN._postprocess([found[i] for i in range(len(sizes))], batched_inputs, sizes)
+        return rescale([found[i] for i in range(len(sizes))], batched_inputs)
 
     def views(self, height: int, width: int) -> list[View]:
         """The views of a picture of this size."""

@@ -10,6 +10,7 @@ from .pose_geometry import (
     joint_box,
     margin_box,
     mirror_poses_3d,
+    paired_distance,
     pose_distance,
     to_box_units,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "lies_in_ignored_region",
     "margin_box",
     "mirror_poses_3d",
+    "paired_distance",
     "person_colour",
     "pose_distance",
     "pose_metadata",

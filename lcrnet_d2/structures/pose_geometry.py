@@ -18,6 +18,7 @@ __all__ = [
     "joint_box",
     "margin_box",
     "mirror_poses_3d",
+    "paired_distance",
     "pose_distance",
     "to_box_units",
     "without_heading",
@@ -93,3 +94,9 @@ def pose_distance(poses_a: Tensor, poses_b: Tensor) -> Tensor:
     for joint in range(poses_a.shape[1]):  # J small products instead of an (N, M, J, 3) block
         distance += torch.cdist(poses_a[:, joint], poses_b[:, joint], compute_mode="donot_use_mm_for_euclid_dist")
     return distance / max(poses_a.shape[1], 1)
+
+
+def paired_distance(poses_a: Tensor, poses_b: Tensor) -> Tensor:
+    """(N,) m: D as `pose_distance`, between the poses (N, J, 3) of the same place in both."""
+    x, y, z = (poses_a - poses_b).square_().unbind(-1)
+    return (x + y).add_(z).sqrt_().sum(1) / max(poses_a.shape[1], 1)

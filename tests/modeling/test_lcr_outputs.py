@@ -161,12 +161,24 @@ def test_decoding_what_survives_equals_decoding_everything(anchors: AnchorPoses)
 
 def test_selection_keeps_all_good_pairs_and_at_least_so_many() -> None:
     p = torch.tensor([[0.5, 0.1, 0.0], [0.2, 0.3, 0.05]])
-    scores, boxes, classes = select_pose_proposals(p, min_score=0.2, min_count=1)
+    scores, boxes, classes, _ = select_pose_proposals(p, min_score=0.2, min_count=1)
     assert list(zip(boxes.tolist(), classes.tolist(), strict=True)) == [(0, 0), (1, 0), (1, 1)]
     assert scores.tolist() == pytest.approx([0.5, 0.2, 0.3])
     assert len(select_pose_proposals(p, 0.2, 5)[0]) == 5
     assert len(select_pose_proposals(p, 0.2, 500)[0]) == 6
     assert len(select_pose_proposals(p[:0], 0.2, 500)[0]) == 0
+
+
+def test_each_image_of_a_batch_has_its_own_selection() -> None:
+    torch.manual_seed(0)
+    probabilities, regions = torch.rand(9, 4), [3, 0, 2, 4]
+    *together, counts = select_pose_proposals(probabilities, 0.8, 3, regions)
+    parts = [select_pose_proposals(part, 0.8, 3) for part in probabilities.split(regions)]
+    assert counts == [len(scores) for scores, *_ in parts] and counts[1] == 0 and min(counts[0], counts[2]) >= 3
+    firsts = torch.tensor([0, 3, 3, 5])
+    scores, boxes, classes = (torch.cat(field) for field in zip(*(part[:3] for part in parts), strict=True))
+    assert torch.equal(together[0], scores) and torch.equal(together[2], classes)
+    assert torch.equal(together[1], boxes + firsts.repeat_interleave(torch.tensor(counts)))
 
 
 @given(
@@ -177,7 +189,7 @@ def test_selection_keeps_all_good_pairs_and_at_least_so_many() -> None:
 def test_selection_equals_sorting_all_pairs(rows: list[list[int]], min_score: int, min_count: int) -> None:
     """Eighths, with many ties: which of equals fill up the count is open, how many of each score is not."""
     p = torch.tensor(rows, dtype=torch.float32).view(-1, 3) / 8
-    scores, boxes, classes = select_pose_proposals(p, min_score / 8, min_count)
+    scores, boxes, classes, _ = select_pose_proposals(p, min_score / 8, min_count)
     best_first = sorted(p.flatten().tolist(), reverse=True)
     good = sum(score >= min_score / 8 for score in best_first)
     assert sorted(scores.tolist(), reverse=True) == best_first[: max(good, min_count)]
@@ -203,5 +215,5 @@ def test_other_anchor_poses_are_an_error(anchors: AnchorPoses, full_body_anchors
 
 def test_nan_takes_no_real_pairs_place() -> None:
     probabilities = torch.tensor([[math.nan, 0.3], [0.6, math.nan]])
-    scores, boxes, classes = select_pose_proposals(probabilities, 0.5, 2)
+    scores, boxes, classes, _ = select_pose_proposals(probabilities, 0.5, 2)
     assert scores.tolist() == pytest.approx([0.3, 0.6]) and boxes.tolist() == [0, 1] and classes.tolist() == [1, 0]

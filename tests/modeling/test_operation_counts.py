@@ -14,6 +14,7 @@ from torch import nn
 from lcrnet_d2.config import load_config
 from lcrnet_d2.data import PoseTargets
 from lcrnet_d2.modeling.joint_heat_maps import JointMaps, joint_losses, joint_targets
+from lcrnet_d2.modeling.meta_arch import rescale
 from lcrnet_d2.structures import AnchorPoses
 from operation_count import OperationCount, as_on_a_gpu
 from tests_support import random_poses, seen_at
@@ -75,6 +76,44 @@ def test_targets_and_losses_of_heat_maps_wait_for_nothing(anchors: AnchorPoses) 
         assert count.waits == 0, count.waits_by_name
         counts.append(count.operations)
     assert max(counts) <= 1.5 * min(counts)
+
+
+@torch.no_grad()
+def inference_counts(model: Any, images: int) -> OperationCount:
+    """Of everything after the RPN up to people; the same image again and again."""
+    batch = [{"image": torch.randint(255, (3, 96, 128), dtype=torch.uint8)}] * images
+    inputs = model.eval().preprocess_image(batch)
+    features = model.backbone(inputs.tensor)
+    regions, _ = model.proposal_generator(inputs, features, None)
+    with OperationCount() as count:
+        people, _ = model.roi_heads(inputs, features, regions)
+    assert len(people) == images and all(len(found) > 0 for found in people)
+    return count
+
+
+def test_inference(model: nn.Module) -> None:
+    """4 waits, and 2 in a round: of suppression, looked at after every four, or of modes."""
+    one, four, sixteen = (inference_counts(model, images) for images in BATCHES)
+    assert four.operations <= 1.5 * one.operations and sixteen.operations <= 1.5 * one.operations
+    for count in (one, four, sixteen):
+        rounds = count.waits_by_name["equal.default"] + count.waits_by_name["nonzero.default"]
+        assert count.waits <= 4 + 2 * rounds and count.waits - rounds <= 5, count.waits_by_name
+
+
+@torch.no_grad()
+def test_before_the_backbone_and_after_people(model: Any) -> None:
+    counts = []
+    for images in BATCHES:
+        batch = [{"image": torch.randint(255, (3, 96, 128), dtype=torch.uint8), "height": 50}] * images
+        features = model.backbone(model.eval().preprocess_image(batch).tensor)
+        regions, _ = model.proposal_generator(model.preprocess_image(batch), features, None)
+        people, _ = model.roi_heads(model.preprocess_image(batch), features, regions)
+        with OperationCount() as count:
+            model.preprocess_image(batch)
+            rescale(people, batch)
+        counts.append(count)
+    assert counts[2].operations <= 1.5 * counts[0].operations, counts[2].by_name - counts[0].by_name
+    assert max(count.waits for count in counts) <= 2, counts[2].waits_by_name
 
 
 def test_the_meter_sees_what_it_is_for() -> None:

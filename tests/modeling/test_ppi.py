@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -14,15 +13,11 @@ from torch import Tensor
 from torchvision.ops import box_iou, nms
 
 from lcrnet_d2 import integrate_pose_proposals
-from lcrnet_d2.modeling import suppress_pose_proposals
-from lcrnet_d2.modeling.ppi import ScoredPoses, integrate_batch
-from lcrnet_d2.modeling.proposal_groups import group_by_overlap
+from lcrnet_d2.modeling import Rules, ppi, suppress_pose_proposals
+from lcrnet_d2.modeling.ppi import ScoredPoses, integrate, pose_boxes
 from lcrnet_d2.structures import joint_box
 
 SIZE = (1200, 1200)
-DEFAULTS = {
-    name: p.default for name, p in signature(integrate_pose_proposals).parameters.items() if p.kind is p.KEYWORD_ONLY
-}
 PAPER = {"all_modes": True, "min_seed_score": 0.0, "min_mode_score": 0.0, "lower_body_weight": 1.0}
 
 
@@ -46,13 +41,12 @@ def slow_integration(
         x, y = pose[:, 0], pose[:, 1]
         if image_size is not None:
             x, y = np.clip(x, 0, image_size[1]), np.clip(y, 0, image_size[0])
-        return [x.min(), y.min(), x.max(), y.max()]
+        return [x.min(), y.min(), max(x.max(), x.min() + 1 / 64), max(y.max(), y.min() + 1 / 64)]
 
     def iou(a: list[float], b: list[float]) -> float:
         w, h = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
         both = max(w, 0) * max(h, 0)
-        either = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both
-        return both / either if either > 0 else 0.0
+        return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
 
     def distance(a: np.ndarray, b: np.ndarray) -> float:
         return float(np.mean([np.linalg.norm(p - q) for p, q in zip(a, b, strict=True)]))
@@ -105,7 +99,7 @@ def crowd(count: int, people: int, seed: int, joints: int = 13) -> dict[str, Ten
 
 def compare(scene: dict[str, Tensor], image_size: tuple[int, int] | None, **rules: Any) -> None:
     lower = (0, 1, 2, 3)
-    fast = integrate_pose_proposals(**scene, image_size=image_size, lower_body_joints=lower, **rules)
+    fast = integrate_pose_proposals(**scene, image_size=image_size, lower_body_joints=lower, rules=Rules(**rules))
     slow = slow_integration(
         **{k: v.numpy() for k, v in scene.items()}, image_size=image_size, lower_body_joints=lower, **rules
     )
@@ -130,20 +124,40 @@ def test_a_batch_is_its_images_one_by_one(rules: dict[str, Any]) -> None:
     """Also where nobody is in one of them, and where people of two images stand in the same place."""
     scenes = [crowd(60, 3, seed=0), crowd(0, 3, seed=0), crowd(1, 1, seed=1), crowd(90, 4, seed=0)]
     sizes = [SIZE, SIZE, (400, 900), (300, 500)]
-    rules = DEFAULTS | rules
-    images = [ScoredPoses(**scene, image_size=size) for scene, size in zip(scenes, sizes, strict=True)]
-    together = integrate_batch(images, (0, 1), **rules)
-    for people, scene, size in zip(together, scenes, sizes, strict=True):
-        alone = integrate_pose_proposals(**scene, image_size=size, lower_body_joints=(0, 1), **rules)
-        assert all(torch.equal(a, b) for a, b in zip(people[3:], alone[3:], strict=True))
-        torch.testing.assert_close(people[:3], alone[:3])
+    proposals = [scored(**scene, image_size=size) for scene, size in zip(scenes, sizes, strict=True)]
+    fields = zip(*(p[:4] for p in proposals), strict=True)
+    counts, upper = [len(p.scores) for p in proposals], torch.cat([p.is_upper_body for p in proposals])
+    together = integrate(ScoredPoses(*map(torch.cat, fields), counts, upper, (0, 1)), Rules(**rules))
+    firsts, first_person = np.cumsum([0, *counts]), 0
+    for scene, size, count, first in zip(scenes, sizes, together.counts, firsts, strict=False):
+        alone = integrate_pose_proposals(**scene, image_size=size, lower_body_joints=(0, 1), rules=Rules(**rules))
+        mine = slice(first_person, first_person + count)
+        for a, b in zip(together[:3], alone[:3], strict=True):
+            torch.testing.assert_close(a[mine], b)
+        assert torch.equal(together.seeds[mine] - first, alone.seeds)
+        assert torch.equal(together.groups[mine], alone.groups)
+        members = together.members[:, (together.members[0] >= mine.start) & (together.members[0] < mine.stop)]
+        assert torch.equal(members - torch.tensor([[first_person], [first]]), alone.members)
+        first_person += count
+    assert first_person == len(together.scores)
 
 
-@pytest.mark.parametrize("count", [1, 2, 3])
-def test_every_image_of_a_batch_counts(count: int) -> None:
-    images = [ScoredPoses(**crowd(30, 2, seed), image_size=SIZE) for seed in range(count)]
-    together = integrate_batch(images, **DEFAULTS)
-    assert len(together) == count and all(len(people.scores) for people in together)
+def scored(
+    scores: Tensor,
+    poses_2d: Tensor,
+    poses_3d: Tensor,
+    is_upper_body: Tensor | None = None,
+    image_size: tuple[int, int] | None = None,
+) -> ScoredPoses:
+    """The proposals of one image."""
+    limits = None if image_size is None else torch.tensor(image_size[::-1]).expand(len(scores), -1)
+    return ScoredPoses(scores, poses_2d, poses_3d, pose_boxes(poses_2d, limits), [len(scores)], is_upper_body)
+
+
+def groups(scores: Tensor, poses_2d: Tensor) -> tuple[Tensor, Tensor]:
+    """(P,) the group of each proposal of an image, and the seeds (G,)."""
+    rows, group_of, seeds = ppi._group(scored(scores, poses_2d, torch.zeros(*poses_2d.shape[:2], 3)), 0.2)
+    return torch.empty_like(group_of).scatter_(0, rows, group_of), seeds[0]
 
 
 @settings(max_examples=40)
@@ -182,14 +196,14 @@ def test_modes_are_not_averaged_and_the_best_sum_wins() -> None:
     assert best.scores.tolist() == pytest.approx([0.7])
     assert best.poses_3d[0, 0, 0].item() == pytest.approx(1.0)
     assert best.seeds.tolist() == [0]  # what NMS would have said
-    every = integrate_pose_proposals(**scene, image_size=None, all_modes=True)
+    every = integrate_pose_proposals(**scene, image_size=None, rules=Rules(all_modes=True))
     assert every.scores.tolist() == pytest.approx([0.7, 0.5]) and every.groups.tolist() == [0, 0]
 
 
 def test_a_covered_proposal_may_count_in_a_second_mode() -> None:
     """3D at 0, 0.2 and 0.4 m, T_3D 0.25: the middle one is in both modes."""
     scene = one_joint((0.5, 0, 0.0), (0.4, 0, 0.2), (0.3, 0, 0.4))
-    out = integrate_pose_proposals(**scene, image_size=None, t_3d=0.25, all_modes=True)
+    out = integrate_pose_proposals(**scene, image_size=None, rules=Rules(t_3d=0.25, all_modes=True))
     assert out.scores.tolist() == pytest.approx([0.9, 0.7])
 
 
@@ -201,13 +215,16 @@ def test_a_weak_seed_opens_no_second_mode() -> None:
 
 def test_a_seed_of_exactly_the_least_score_opens_a_mode() -> None:
     scene = one_joint((0.5, 0, 0.0), (0.25, 0, 1.0))
-    out = integrate_pose_proposals(**scene, image_size=None, min_seed_score=0.25, all_modes=True)
+    out = integrate_pose_proposals(**scene, image_size=None, rules=Rules(min_seed_score=0.25, all_modes=True))
     assert out.scores.tolist() == [0.5, 0.25]
 
 
 def test_the_first_proposal_may_open_a_second_mode() -> None:
     scene = one_joint((0.25, 0, 0.0), (0.5, 0, 1.0))
-    assert integrate_pose_proposals(**scene, image_size=None, all_modes=True).scores.tolist() == [0.5, 0.25]
+    assert integrate_pose_proposals(**scene, image_size=None, rules=Rules(all_modes=True)).scores.tolist() == [
+        0.5,
+        0.25,
+    ]
 
 
 def test_weak_people_are_dropped() -> None:
@@ -235,8 +252,8 @@ def test_legs_that_nobody_vouches_for_are_the_plain_mean() -> None:
     """Weight 0 for the legs of upper-body classes, and nobody else: (0 + 10) / 2 px."""
     scene = one_joint((0.6, 0, 0.0), (0.3, 10, 0.0))
     upper = torch.tensor([True, True])
-    rules = {"is_upper_body": upper, "lower_body_joints": [1], "lower_body_weight": 0.0}
-    out = integrate_pose_proposals(**scene, image_size=None, **rules)
+    rules = Rules(lower_body_weight=0.0)
+    out = integrate_pose_proposals(**scene, image_size=None, is_upper_body=upper, lower_body_joints=[1], rules=rules)
     assert out.poses_2d[0, 1, 0].item() == pytest.approx(100 + 5)
 
 
@@ -245,7 +262,7 @@ def test_a_neighbour_does_not_overlap_however_flat_it_is(turn: bool) -> None:
     """100 x 2 px, half a pixel apart, along or across: the third belongs to the second."""
     tops = torch.tensor([0.0, 2.5, 2.6])
     poses_2d = torch.stack([torch.stack([0 * tops, tops], 1), torch.stack([100 + 0 * tops, tops + 2], 1)], 1)
-    group_of, _ = group_by_overlap(torch.tensor([0.9, 0.8, 0.7]), poses_2d.flip(-1) if turn else poses_2d, None, 0.2)
+    group_of, _ = groups(torch.tensor([0.9, 0.8, 0.7]), poses_2d.flip(-1) if turn else poses_2d)
     assert group_of.tolist() == [0, 1, 1]
 
 
@@ -253,13 +270,13 @@ def test_an_overlap_of_exactly_the_threshold_is_none() -> None:
     """(0, 0, 300, 100) and (200, 0, 500, 100) have an IoU of 0.2."""
     left = torch.tensor([0.0, 210.0, 200.0])
     poses_2d = torch.stack([torch.stack([left, 0 * left], 1), torch.stack([left + 300, 100 + 0 * left], 1)], 1)
-    group_of, _ = group_by_overlap(torch.tensor([0.9, 0.8, 0.7]), poses_2d, None, 0.2)
+    group_of, _ = groups(torch.tensor([0.9, 0.8, 0.7]), poses_2d)
     assert group_of.tolist() == [0, 1, 1]
 
 
 def test_a_distance_of_exactly_t_3d_is_another_mode() -> None:
     scene = one_joint((0.5, 0, 0.0), (0.4, 0, 0.25))
-    out = integrate_pose_proposals(**scene, image_size=None, t_3d=0.25, all_modes=True)
+    out = integrate_pose_proposals(**scene, image_size=None, rules=Rules(t_3d=0.25, all_modes=True))
     assert out.scores.tolist() == pytest.approx([0.5, 0.4])
 
 
@@ -267,8 +284,14 @@ def test_the_image_s_first_pixels_count() -> None:
     """Boxes 0 to 5 and 4 to 9 of 5 px: IoU 1 / 9, clipped to (0, 0) and on."""
     poses_2d = torch.tensor([[[-9.0, 0.0], [5.0, 5.0]], [[4.0, 0.0], [9.0, 5.0]]])
     scores, poses_3d = torch.tensor([0.6, 0.5]), torch.zeros(2, 2, 3)
-    assert len(integrate_pose_proposals(scores, poses_2d, poses_3d, (20, 20), iou_threshold=0.112).scores) == 2
-    assert len(integrate_pose_proposals(scores, poses_2d, poses_3d, (20, 20), iou_threshold=0.110).scores) == 1
+    assert (
+        len(integrate_pose_proposals(scores, poses_2d, poses_3d, (20, 20), rules=Rules(iou_threshold=0.112)).scores)
+        == 2
+    )
+    assert (
+        len(integrate_pose_proposals(scores, poses_2d, poses_3d, (20, 20), rules=Rules(iou_threshold=0.110)).scores)
+        == 1
+    )
 
 
 def test_ties_go_to_the_lowest_index() -> None:
@@ -280,7 +303,7 @@ def test_ties_of_many_people_go_to_the_lowest_index_too() -> None:
     """torch sorts up to 16 numbers in a stable way anyhow."""
     people = one_joint(*[(0.5, 500.0 * n, 0.0) for n in range(300)])
     for all_modes in (False, True):
-        out = integrate_pose_proposals(**people, image_size=None, all_modes=all_modes)
+        out = integrate_pose_proposals(**people, image_size=None, rules=Rules(all_modes=all_modes))
         assert out.seeds.tolist() == list(range(300))
 
 
@@ -312,7 +335,7 @@ def test_whole_pixels_and_exact_ties_leave_nobody_out(seed: int) -> None:
     corners = rng.integers(0, 6, (60, 1, 2)) * 100.0
     poses_2d = torch.from_numpy(np.concatenate([corners, corners + [300, 100]], 1).astype(np.float32))
     scores = torch.from_numpy(rng.uniform(0, 1, 60).astype(np.float32))
-    group_of, seeds = group_by_overlap(scores, poses_2d, None, 0.2)
+    group_of, seeds = groups(scores, poses_2d)
     assert (group_of >= 0).all() and group_of[seeds].tolist() == list(range(len(seeds)))
 
 
@@ -322,7 +345,7 @@ def test_groups_of_many_proposals_are_those_of_one_sort(levels: int) -> None:
     rng = np.random.default_rng(levels)
     poses_2d = torch.from_numpy(rng.uniform(0, 1000, (5000, 1, 2)) + rng.uniform(0, 200, (5000, 4, 2)))
     scores = torch.from_numpy(rng.integers(0, levels, 5000) / levels)
-    group_of, seeds = group_by_overlap(scores, poses_2d, None, 0.2)
+    group_of, seeds = groups(scores, poses_2d)
     assert seeds.tolist() == nms(joint_box(poses_2d), scores, float(np.float32(0.2))).tolist()
     overlaps = box_iou(joint_box(poses_2d), joint_box(poses_2d[seeds])) > 0.2
     assert group_of.tolist() == overlaps.float().argmax(1).tolist()
@@ -332,7 +355,7 @@ def test_thousands_of_pairs_are_grouped_with_their_partner() -> None:
     """The best 1,024 first, and seeds in blocks of 2^21 / 5,000 = 419: groups go on counting through both."""
     x = (torch.arange(5000.0) // 2 * 10)[:, None, None]
     poses_2d = torch.cat([x, x + 5], 1).expand(-1, 2, 2)
-    group_of, seeds = group_by_overlap(torch.linspace(1, 0.1, 5000), poses_2d, None, 0.2)
+    group_of, seeds = groups(torch.linspace(1, 0.1, 5000), poses_2d)
     assert seeds.tolist() == list(range(0, 5000, 2))
     assert group_of.tolist() == [n // 2 for n in range(5000)]
 
@@ -343,10 +366,14 @@ def test_no_proposals_no_people(integrate: Any) -> None:
     assert out.scores.shape == (0,) and out.poses_2d.shape == (0, 13, 2) and out.members.shape == (2, 0)
 
 
-def test_poses_without_extent_are_people_of_their_own() -> None:
-    points = torch.full((3, 13, 2), 50.0)
-    out = integrate_pose_proposals(torch.tensor([0.3, 0.2, 0.1]), points, torch.zeros(3, 13, 3), SIZE)
-    assert len(out.scores) == 3 and torch.isfinite(out.poses_2d).all()
+def test_poses_without_extent_are_one_person_where_they_are_the_same() -> None:
+    """An IoU of nothing with itself: two points, or poses wholly outside the image, which clipping makes a corner."""
+    points = torch.tensor([50.0, 50.0, 80.0]).view(3, 1, 1).expand(3, 13, 2)
+    scores, poses_3d = torch.tensor([0.3, 0.2, 0.1]), torch.zeros(3, 13, 3)
+    out = integrate_pose_proposals(scores, points, poses_3d, SIZE)
+    assert out.scores.tolist() == pytest.approx([0.5, 0.1]) and torch.isfinite(out.poses_2d).all()
+    outside = 2000 + 100 * torch.rand(3, 13, 2)
+    assert integrate_pose_proposals(scores, outside, poses_3d, SIZE).scores.tolist() == pytest.approx([0.6])
 
 
 def test_thousands_of_lonely_proposals() -> None:

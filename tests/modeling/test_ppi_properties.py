@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lcrnet_d2.modeling import integrate_pose_proposals, suppress_pose_proposals
+from lcrnet_d2.modeling import Rules, integrate_pose_proposals, suppress_pose_proposals
 
-EVERYONE = {"image_size": None, "all_modes": True, "min_seed_score": 0.0, "min_mode_score": 0.0}
+EVERYONE = Rules(all_modes=True, min_seed_score=0.0, min_mode_score=0.0)
 
 
 def scene(seed: int, count: int = 30) -> tuple[Tensor, Tensor, Tensor]:
@@ -33,8 +34,8 @@ def scene(seed: int, count: int = 30) -> tuple[Tensor, Tensor, Tensor]:
 def test_people_move_and_grow_with_their_proposals(seed: int, grow: float, move: int) -> None:
     """Powers of two, so that overlaps are the same bit for bit; a common shift of 3D changes no distance."""
     scores, poses_2d, poses_3d = scene(seed)
-    before = integrate_pose_proposals(scores, poses_2d, poses_3d, **EVERYONE)
-    after = integrate_pose_proposals(scores, grow * poses_2d + move, poses_3d + 2.0, **EVERYONE)
+    before = integrate_pose_proposals(scores, poses_2d, poses_3d, None, rules=EVERYONE)
+    after = integrate_pose_proposals(scores, grow * poses_2d + move, poses_3d + 2.0, None, rules=EVERYONE)
     assert torch.equal(after.members, before.members) and torch.equal(after.seeds, before.seeds)
     torch.testing.assert_close(after.poses_2d, grow * before.poses_2d + move)
     torch.testing.assert_close(after.poses_3d, before.poses_3d + 2.0)
@@ -44,7 +45,9 @@ def test_people_move_and_grow_with_their_proposals(seed: int, grow: float, move:
 @given(seed=st.integers(0, 1000), iou=st.floats(0, 1), t_3d=st.floats(0, 2))
 def test_everyone_is_a_mean_of_members_and_every_proposal_counts(seed: int, iou: float, t_3d: float) -> None:
     scores, poses_2d, poses_3d = scene(seed)
-    out = integrate_pose_proposals(scores, poses_2d, poses_3d, **EVERYONE, iou_threshold=iou, t_3d=t_3d)
+    out = integrate_pose_proposals(
+        scores, poses_2d, poses_3d, None, rules=replace(EVERYONE, iou_threshold=iou, t_3d=t_3d)
+    )
     assert set(out.members[1].tolist()) == set(range(len(scores)))  # no score is 0, no mode is left out
     assert out.scores.tolist() == sorted(out.scores.tolist(), reverse=True)
     for person in range(len(out.scores)):
@@ -73,10 +76,11 @@ def test_a_proposal_that_is_no_number_spares_the_people_elsewhere(
     """Two people 1,000 px apart; a proposal of the first is spoilt in one coordinate or in its score."""
     here, there = scene(1, 8), scene(2, 8)
     there = (there[0], there[1] + torch.tensor([1000.0, 0.0]), there[2])
-    rules = EVERYONE | {"image_size": image_size}
-    alone = integrate_pose_proposals(*there, **rules)
+    alone = integrate_pose_proposals(*there, image_size, rules=EVERYONE)
     here[part].view(8, -1)[3, 0] = bad
-    both = integrate_pose_proposals(*(torch.cat(pair) for pair in zip(here, there, strict=True)), **rules)
+    both = integrate_pose_proposals(
+        *(torch.cat(pair) for pair in zip(here, there, strict=True)), image_size, rules=EVERYONE
+    )
     untouched = both.seeds >= 8
     torch.testing.assert_close(both.scores[untouched], alone.scores)
     torch.testing.assert_close(both.poses_2d[untouched], alone.poses_2d)

@@ -20,9 +20,8 @@ from detectron2.modeling.poolers import ROIPooler
 from detectron2.modeling.proposal_generator import PROPOSAL_GENERATOR_REGISTRY
 from torch import Tensor, nn
 
-from lcrnet_d2.modeling import PosesInImage, PoseTransform
-from lcrnet_d2.modeling.ppi import ScoredPoses
-from lcrnet_d2.modeling.roi_heads import Integration, LCRNetROIHeads
+from lcrnet_d2.modeling import PoseTransform
+from lcrnet_d2.modeling.roi_heads import LCRNetROIHeads
 from lcrnet_d2.modeling.rpn import LCRNetRPN
 
 __all__ = [
@@ -36,7 +35,6 @@ __all__ = [
     "TorchvisionAnchorGenerator",
     "build_padded_resnet_backbone",
     "last_pixel_pooler",
-    "to_far_edges",
 ]
 
 
@@ -197,24 +195,6 @@ def _to_last_pixel(boxes: Tensor) -> Tensor:
     return boxes - boxes.new_tensor([0, 0, 1, 1])
 
 
-def to_far_edges(integration: Integration) -> Integration:
-    """PPI or NMS of poses in pixel indices, whose boxes reach to the far edge of the last pixel, x2 + 1 and y2 + 1.
-
-    Integration compares boxes around a pose's 2D points: each pose gets that edge's corner as one more point, which is
-    taken from the people again.
-    """
-
-    def integrate(images: list[ScoredPoses]) -> list[PosesInImage]:
-        people = integration([image._replace(poses_2d=_with_far_corner(image.poses_2d)) for image in images])
-        return [of_image._replace(poses_2d=of_image.poses_2d[:, :-1]) for of_image in people]
-
-    return integrate
-
-
-def _with_far_corner(poses_2d: Tensor) -> Tensor:
-    return torch.cat([poses_2d, poses_2d.amax(1, keepdim=True) + 1], 1)
-
-
 @ROI_HEADS_REGISTRY.register()
 class LastPixelROIHeads(LCRNetROIHeads):
     """For boxes that end at the centre of their last pixel ("+1"), as the released LCR-Net reads them.
@@ -229,7 +209,10 @@ class LastPixelROIHeads(LCRNetROIHeads):
     def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
         parts = super().from_config(cfg, input_shape)
         parts["box_predictor"].pose_transform = LastPixelTransform(cfg.MODEL.LCRNET.POSE_REG_SCALE)
-        return parts | {
-            "box_pooler": last_pixel_pooler(parts["box_pooler"]),
-            "integration": to_far_edges(parts["integration"]),
-        }
+        return parts | {"box_pooler": last_pixel_pooler(parts["box_pooler"])}
+
+    @staticmethod
+    def pose_boxes(poses_2d: Tensor, sizes: Tensor | None) -> Tensor:
+        """Around poses in pixel indices, clipped to the image's pixels, to the far edge of the last: x2 + 1, y2 + 1."""
+        boxes = LCRNetROIHeads.pose_boxes(poses_2d, None if sizes is None else sizes - 1)
+        return boxes + boxes.new_tensor([0, 0, 1, 1])

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import torch
 from detectron2.layers import ShapeSpec
@@ -9,15 +7,14 @@ from detectron2.modeling.poolers import ROIPooler
 from detectron2.structures import Boxes
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 
-from lcrnet_d2.modeling import PosesInImage, PoseTransform, integrate_pose_proposals, suppress_pose_proposals
-from lcrnet_d2.modeling.ppi import ScoredPoses
+from lcrnet_d2.modeling import PoseTransform
 from released_models.networks import (
     DetectronAnchorGenerator,
+    LastPixelROIHeads,
     LastPixelTransform,
     Res5BoxHead,
     TorchvisionAnchorGenerator,
     last_pixel_pooler,
-    to_far_edges,
 )
 
 RATIOS = [[0.5, 1.0, 2.0]]
@@ -78,21 +75,15 @@ def test_a_transform_of_boxes_one_pixel_smaller() -> None:
     assert torch.equal(ours, PoseTransform(1.0).get_deltas(boxes - torch.tensor([0, 0, 1.0, 1.0]), *poses))
 
 
-@pytest.mark.parametrize("of_one_image", [integrate_pose_proposals, suppress_pose_proposals])
-def test_pixel_indices_reach_to_the_far_edge_of_the_last_pixel(of_one_image: Callable[..., PosesInImage]) -> None:
-    """Joints 3 px apart, 2 px further right: IoU 1 / 5 as points, not above 0.2; 2 / 6 with the last pixel."""
-    poses_2d = torch.tensor([[[0.0, 0.0], [3.0, 3.0]], [[2.0, 0.0], [5.0, 3.0]]])
-    image = ScoredPoses(torch.tensor([0.6, 0.5]), poses_2d, torch.zeros(2, 2, 3), None)
-
-    def integration(images: list[ScoredPoses]) -> list[PosesInImage]:
-        return [of_one_image(*of_image[:4]) for of_image in images]
-
-    assert len(integration([image])[0].scores) == 2
-    (people,) = to_far_edges(integration)([image])
-    assert people.poses_2d.shape == (1, 2, 2)
-    moved = poses_2d + torch.tensor([[[0.0, 0.0]], [[1.0, 0.0]]])  # 4 px squares that share a column: IoU 4 / 28
-    (apart,) = to_far_edges(integration)([image._replace(poses_2d=moved)])
-    assert torch.equal(apart.poses_2d, moved)
+def test_pixel_indices_reach_to_the_far_edge_of_the_last_pixel() -> None:
+    """Columns 2 to 5 end at 6. What lies outside an image of 100 x 50 px becomes a pixel at its border, so
+    that the IoU of such poses is 1.
+    """
+    pose_2d = torch.tensor([[[2.0, 0.0], [5.0, 3.0]]])
+    assert LastPixelROIHeads.pose_boxes(pose_2d, None).tolist() == [[2, 0, 6, 4]]
+    far = torch.cat([pose_2d + 1000, pose_2d - 1000])
+    boxes = LastPixelROIHeads.pose_boxes(far, torch.tensor([[100.0, 50.0]]).expand(2, -1))
+    torch.testing.assert_close(boxes, torch.tensor([[99.0, 49, 100, 50], [0, 0, 1, 1]]), atol=0.02, rtol=0)
 
 
 @pytest.mark.parametrize(("stride", "resolution"), [(1, 7), (2, 14)])

@@ -16,9 +16,8 @@ from detectron2.structures import Boxes, Instances
 from torch import Tensor, nn
 
 from lcrnet_d2.evaluation import ImagePredictions, predictions_from_instances
-from lcrnet_d2.modeling.integration_rules import Rules
 from lcrnet_d2.modeling.lcr_outputs import PoseProposals
-from lcrnet_d2.modeling.ppi import integrate_pose_proposals
+from lcrnet_d2.modeling.ppi import Rules, integrate_pose_proposals
 from lcrnet_d2.modeling.roi_heads import people_to_instances
 from lcrnet_d2.structures import Skeleton, centre_poses
 from lcrnet_d2.structures.whole_files import whole_file
@@ -139,9 +138,10 @@ def _people(
         proposals.scores,
         proposals.poses_2d,
         proposals.poses_3d,
-        size if rules.clip_boxes else None,
+        size,
         proposals.classes >= num_anchor_poses,
         skeleton.lower_limbs,
-        **rules.keywords(),
+        rules,
     )
-    return people_to_instances(people, proposals, Instances(size, proposal_boxes=Boxes(image["regions"])))
+    regions = Instances(size, proposal_boxes=Boxes(image["regions"]))
+    return people_to_instances(people, proposals, [len(proposals.scores)], [regions])[0]
