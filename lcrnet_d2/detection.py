@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -21,6 +22,7 @@ from .placement import Camera
 from .predictor import PosePredictor
 from .sharding import Shard
 from .structures import Skeleton
+from .structures.whole_files import short_name
 from .video.frames import Frame, VideoReader, VideoWriter
 from .video.smoothing import PoseSmoother
 from .video.tracking import PoseTracker
@@ -78,7 +80,7 @@ def detect_in_images(
                 if options.html:
                     page.add(people, image, file.name)
                 if options.pictures:
-                    write_picture(output / f"{number:04d}_{file.stem}.png", draw_people(image, people))
+                    write_picture(output / f"{number:04d}_{short_name(file.stem)}.png", draw_people(image, people))
         remembered.forget()
     page.write(output / "people.html", f"People in {len(files)} images")
     return export.images
@@ -127,7 +129,7 @@ def detect_in_video(
     """Writes poses of every frame, and a video of pictures; Ctrl-C ends it, and what was found till then is written.
 
     A file is read a second time for its pictures: one block of space for all frames holds their 3D view still, and only
-    the end knows it. What a webcam saw is drawn at once, and its view follows the people.
+    the end knows it. What is live is drawn at once, and its view follows the people.
 
     Returns:
         an entry per frame, as `detect_in_images`.
@@ -136,8 +138,8 @@ def detect_in_video(
         OSError, VideoError: results cannot be written to `output`, which must be there.
     """
     page, shown = PosePage(one_scene=True), dict[int, DetectedPeople]()
-    batch_size = predictor.batch_size if video.path else 1  # a webcam's frames are worth most when new
-    target = output / f"{Path(video.name).stem.replace(' ', '_')}_poses.mp4"
+    batch_size = 1 if video.is_live else predictor.batch_size  # live frames are worth most when new
+    target = output / f"{_name_of(video)}_poses.mp4"
     export = PoseExport(output, options.skeleton or predictor.skeleton, options.save, options.camera_of, video.fps)
     with VideoWriter(target, video.fps) as writer:
         with video, contextlib.suppress(KeyboardInterrupt), export:
@@ -150,7 +152,7 @@ def detect_in_video(
                     continue
                 if options.html:
                     page.add(people, _rgb(frame.image), f"frame {frame.number}")
-                if options.pictures and video.path:
+                if options.pictures and not video.is_live:
                     shown[frame.number] = people
                 elif options.pictures:
                     writer.write(draw_people(_rgb(frame.image), people), frame.time)
@@ -185,14 +187,19 @@ def _followed(
 
 def _draw_again(video: VideoReader, shown: Mapping[int, DetectedPeople], writer: VideoWriter) -> None:
     """Reads the frames again that people are known of, and writes their pictures, the 3D view standing still."""
-    if not shown or video.path is None:
+    if not shown:
         return
     bounds = common_bounds(map(scene_of, shown.values()))
-    with VideoReader(video.path) as again:
+    with video.reopened() as again:
         frames = islice(again, max(shown) + 1)
         for frame in tqdm(frames, total=max(shown) + 1, unit="frame", desc="drawing"):
             if frame.image is not None and frame.number in shown:
                 writer.write(draw_people(_rgb(frame.image), shown[frame.number], bounds), frame.time)
+
+
+def _name_of(video: VideoReader) -> str:
+    """What its files are called after: a stream's address holds signs that no file name may."""
+    return short_name(re.sub(r"\W+", "_", video.name) if video.is_live else Path(video.name).stem.replace(" ", "_"))
 
 
 def _rgb(bgr: np.ndarray) -> np.ndarray:

@@ -67,8 +67,8 @@ class Motion(NamedTuple):
     """
     Attributes:
         poses_3d: (F, J, 3) m, camera axes; in the camera's space if people were placed, else body-centred.
-        frames: (F,) numbers of the frames, without gaps.
-        is_filled: (F,) bool: the person was not found there; joints are interpolated.
+        frames: (F,) numbers of frames at a steady rate, without gaps: frame k is at k / fps.
+        is_filled: (F,) bool: the person was not found within half a frame of it; joints are interpolated.
     """
 
     poses_3d: np.ndarray
@@ -76,22 +76,22 @@ class Motion(NamedTuple):
     is_filled: np.ndarray
 
 
-def motions_by_identity(images: Sequence[PosedImage]) -> dict[int, Motion]:
-    """Everyone's motion through the frames of a video.
+def motions_by_identity(images: Sequence[PosedImage], fps: float) -> dict[int, Motion]:
+    """Everyone's motion through the frames of a video, at a steady rate, whatever the video's own.
 
     Raises:
         ValueError: images that are no frames, or people without identities.
     """
-    found: dict[int, list[tuple[int, np.ndarray]]] = {}
+    found: dict[int, list[tuple[float, np.ndarray]]] = {}
     for image in images:
         if image.people is None or not len(image.people):
             continue
-        if image.frame is None or image.people.identities is None:
+        if image.time is None or image.people.identities is None:
             raise ValueError(f"{image.file_name}: a motion needs the frames of a video and people with identities")
         poses = _scene_poses(image.people)
         for identity, pose in zip(image.people.identities.tolist(), poses, strict=True):
-            found.setdefault(identity, []).append((image.frame, pose))
-    return {identity: _without_gaps(*zip(*rows, strict=True)) for identity, rows in sorted(found.items())}
+            found.setdefault(identity, []).append((image.time * fps, pose))
+    return {identity: _at_whole_frames(*zip(*rows, strict=True)) for identity, rows in sorted(found.items())}
 
 
 def _scene_poses(people: DetectedPeople) -> np.ndarray:
@@ -100,15 +100,17 @@ def _scene_poses(people: DetectedPeople) -> np.ndarray:
     return BODY13.convert_from(people.skeleton, torch.from_numpy(poses).double())[0].numpy()
 
 
-def _without_gaps(numbers: tuple[int, ...], poses: tuple[np.ndarray, ...]) -> Motion:
-    frames = np.arange(numbers[0], numbers[-1] + 1)
+def _at_whole_frames(times: tuple[float, ...], poses: tuple[np.ndarray, ...]) -> Motion:
+    """`times` in frames."""
     known = np.array([np.isfinite(pose).all() for pose in poses])
-    at = np.array(numbers)[known]
+    at = np.array(times)[known]
     if not len(at):
-        return Motion(np.zeros((0, len(BODY13), 3)), frames[:0], np.zeros(0, dtype=bool))
+        return Motion(np.zeros((0, len(BODY13), 3)), np.zeros(0, dtype=int), np.zeros(0, dtype=bool))
+    frames = np.arange(round(times[0]), round(times[-1]) + 1)
+    is_filled = ~np.isin(frames, np.round(at))
     flat = np.stack(poses)[known].reshape(len(at), -1)
     filled = np.stack([np.interp(frames, at, column) for column in flat.T], 1)
-    return Motion(filled.reshape(len(frames), len(BODY13), 3), frames, ~np.isin(frames, at))
+    return Motion(filled.reshape(len(frames), len(BODY13), 3), frames, is_filled)
 
 
 def write_bvh(path: str | Path, poses_3d: np.ndarray, fps: float) -> None:

@@ -37,7 +37,7 @@ def write_pose_files(
         images: in the joints of the model.
         skeleton: joints of json, npz and csv; a BVH has a skeleton of its own.
         kinds: of `FILE_KINDS`.
-        fps: frames per second of the video, for bvh.
+        fps: frames per second of the bvh, into whose steady rate the frames' own times are brought.
 
     Raises:
         ValueError: a kind that there is not; bvh of images that are no frames, or without fps.
@@ -55,7 +55,7 @@ def write_pose_files(
     if "bvh" in kinds and fps:
         from .pose_bvh import motions_by_identity, write_bvh  # loads motion capture, which nothing else here needs
 
-        for identity, motion in motions_by_identity(images).items():
+        for identity, motion in motions_by_identity(images, fps).items():
             if len(motion.frames):
                 write_bvh(folder / f"person_{identity:03d}.bvh", motion.poses_3d, fps)
 
