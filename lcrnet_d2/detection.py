@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -28,7 +28,7 @@ from .video.smoothing import PoseSmoother
 from .video.tracking import PoseTracker
 from .visualization import common_bounds, draw_people, scene_of, write_picture
 
-__all__ = ["DetectionOptions", "detect_in_images", "detect_in_video", "predict_share"]
+__all__ = ["DetectionOptions", "ImageSequence", "detect_in_images", "detect_in_video", "predict_share"]
 
 _VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".gif"}
 _LOGGER = logging.getLogger(__name__)
@@ -123,8 +123,40 @@ def _read_or_report(file: Path) -> np.ndarray | str:
         return f"{error}{hint}"
 
 
+class ImageSequence:
+    """Iterates over image files as over the frames of a video; the attributes are those of `VideoReader`."""
+
+    is_live = False
+
+    def __init__(self, name: str, files: Sequence[Path], fps: float) -> None:
+        self.name = name
+        self.fps = fps
+        self.num_frames = len(files)
+        self._files = files
+
+    def reopened(self) -> ImageSequence:
+        return self
+
+    def file_of(self, number: int) -> str:
+        return str(self._files[number])
+
+    def __iter__(self) -> Iterator[Frame]:
+        for number, file in enumerate(self._files):
+            image = _read_or_report(file)
+            yield Frame(number, number / self.fps, None if isinstance(image, str) else image[:, :, ::-1])
+
+    def __enter__(self) -> ImageSequence:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+
 def detect_in_video(
-    predictor: PosePredictor, video: VideoReader, output: Path, options: DetectionOptions, max_frames: int | None = None
+    predictor: PosePredictor,
+    video: VideoReader | ImageSequence,
+    output: Path,
+    options: DetectionOptions,
+    max_frames: int | None = None,
 ) -> list[PosedImage]:
     """Writes poses of every frame, and a video of pictures; Ctrl-C ends it, and what was found till then is written.
 
@@ -145,8 +177,9 @@ def detect_in_video(
         with video, contextlib.suppress(KeyboardInterrupt), export:
             followed = _followed(_found_in_frames(predictor, islice(video, max_frames), batch_size), options)
             for frame, people in tqdm(followed, total=max_frames or video.num_frames, unit="frame", desc="detecting"):
-                error = "" if people is not None else f"{video.name}: frame {frame.number} does not decode"
-                people = export.add(PosedImage(video.name, people, error, frame.number, frame.time))
+                file = video.file_of(frame.number)
+                error = "" if people is not None else f"{file}: frame {frame.number} does not decode"
+                people = export.add(PosedImage(file, people, error, frame.number, frame.time))
                 if people is None or frame.image is None:
                     _LOGGER.error("%s", error)
                     continue
@@ -185,7 +218,7 @@ def _followed(
         yield frame, people
 
 
-def _draw_again(video: VideoReader, shown: Mapping[int, DetectedPeople], writer: VideoWriter) -> None:
+def _draw_again(video: VideoReader | ImageSequence, shown: Mapping[int, DetectedPeople], writer: VideoWriter) -> None:
     """Reads the frames again that people are known of, and writes their pictures, the 3D view standing still."""
     if not shown:
         return
@@ -197,7 +230,7 @@ def _draw_again(video: VideoReader, shown: Mapping[int, DetectedPeople], writer:
                 writer.write(draw_people(_rgb(frame.image), shown[frame.number], bounds), frame.time)
 
 
-def _name_of(video: VideoReader) -> str:
+def _name_of(video: VideoReader | ImageSequence) -> str:
     """What its files are called after: a stream's address holds signs that no file name may."""
     return short_name(re.sub(r"\W+", "_", video.name) if video.is_live else Path(video.name).stem.replace(" ", "_"))
 

@@ -11,6 +11,8 @@ examples:
   tools/demo.py --config-file lcrnet_lite0_research --video-input dance.mp4 --output output/dance \\
       --smooth --save json bvh
   tools/demo.py --config-file lcrnet_lite0_research --webcam --output output/webcam --max-frames 250
+  tools/demo.py --config-file lcrnet_lite0_research --video-input rtsp://camera/1 --output output/door --track
+  tools/demo.py --config-file lcrnet_lite0_research --video-input 'frames/*.png' --fps 30 --output output/f --track
 
 What was predicted of many images when something stopped it is not predicted again. Several processes share them with
 --shard 0/4 to 3/4, or under torchrun; then the same command without it writes the results.
@@ -24,6 +26,7 @@ import logging
 import os
 import time
 import warnings
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,8 +34,10 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.utils.logger import setup_logger
 
+from lcrnet_d2.command_line import run_command
+from lcrnet_d2.data.images import IMAGE_SUFFIXES, ImageFileError
 from lcrnet_d2.detected_people import DetectedPeople
-from lcrnet_d2.detection import DetectionOptions, detect_in_images, detect_in_video, predict_share
+from lcrnet_d2.detection import DetectionOptions, ImageSequence, detect_in_images, detect_in_video, predict_share
 from lcrnet_d2.outputs.pose_export import FILE_KINDS
 from lcrnet_d2.outputs.pose_file import PosedImage
 from lcrnet_d2.placement import DEFAULT_FOV, Camera, OrthographicCamera, PinholeCamera
@@ -40,9 +45,8 @@ from lcrnet_d2.predictor import PosePredictor, find_config
 from lcrnet_d2.projects import add_import_argument, import_projects
 from lcrnet_d2.sharding import Shard
 from lcrnet_d2.structures import COCO17, H36M17, MPII16
-from lcrnet_d2.video.frames import VideoReader
+from lcrnet_d2.video.frames import VideoError, VideoReader
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 OUTPUT_SKELETONS = {"coco17": COCO17, "h36m17": H36M17, "mpii16": MPII16}
 
 
@@ -53,12 +57,12 @@ def main(argv: list[str] | None = None) -> None:
     setup_logger(name="lcrnet_d2")  # says, among others, what the licence of the weights is
     without_warnings_of_detectron2()
     start = time.time()
-    files = find_images(args.input or [])
-    if args.input is not None and not files:
+    files = find_images(args.input or [], args.recursive)
+    if args.input is not None and not any(file.exists() for file in files):
         raise SystemExit(f"no images among {' '.join(args.input)}")
-    check_writable(args.output)
     try:
-        source = None if args.input is not None else VideoReader(args.video_input or args.webcam)
+        source = None if args.input is not None else open_video(args)
+        check_writable(args.output)
         predictor = PosePredictor(config_for(args))
     except (FileNotFoundError, ValueError, RuntimeError) as error:
         raise SystemExit(str(error)) from error
@@ -66,10 +70,13 @@ def main(argv: list[str] | None = None) -> None:
         count = predict_share(predictor, files, args.output, args.shard)
         print(f"share {args.shard.index} of {args.shard.count}, {count} images, is predicted; next, without --shard")
         return
-    if source is None:
-        images = detect_in_images(predictor, files, args.output, options_of(args))
-    else:
-        images = detect_in_video(predictor, source, args.output, options_of(args), args.max_frames)
+    try:
+        if source is None:
+            images = detect_in_images(predictor, files, args.output, options_of(args))
+        else:
+            images = detect_in_video(predictor, source, args.output, options_of(args), args.max_frames)
+    except (OSError, VideoError, ImageFileError) as error:
+        raise SystemExit(str(error)) from error
     print(summary(images, args.output) + earlier_results(args.output, start))
 
 
@@ -97,19 +104,46 @@ def without_warnings_of_detectron2() -> None:
     logging.getLogger("torch.fx._symbolic_trace").setLevel(logging.ERROR)
 
 
-def find_images(inputs: list[str]) -> list[Path]:
-    """Files, patterns and folders to image files, in order."""
+def open_video(args: argparse.Namespace) -> VideoReader | ImageSequence:
+    """A file, stream or webcam; or a folder or pattern of images, which are its frames."""
+    if args.webcam is not None:
+        return VideoReader(args.webcam)
+    name = args.video_input
+    if "://" in name or not (Path(name).is_dir() or glob.has_magic(name)) or Path(name).is_file():
+        return VideoReader(name if "://" in name else Path(name).expanduser())
+    files = find_images([name])
+    if not any(file.is_file() for file in files):
+        raise FileNotFoundError(f"no images at {name}")
+    return ImageSequence(name, files, args.fps)
+
+
+def find_images(inputs: list[str], recursive: bool = False) -> list[Path]:
+    """Files, patterns and folders to image files, in order; says what else is in the folders."""
     files: list[Path] = []
     for name in inputs:
         path = Path(name).expanduser()
         if path.is_dir():
-            files += sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+            files += images_in(path, recursive)
         elif path.is_file():
             files.append(path)
         else:
             # What fits no file is kept: it is reported like one that cannot be read.
             files += [found for found in map(Path, sorted(glob.glob(str(path)))) if not found.is_dir()] or [path]
     return files
+
+
+def images_in(folder: Path, recursive: bool) -> list[Path]:
+    found = sorted(folder.rglob("*") if recursive else folder.iterdir())
+    found = [path for path in found if not path.name.startswith(".")]
+    images = [path for path in found if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
+    others = Counter(path.suffix.lower() or "without an ending" for path in found if path.is_file())
+    others -= Counter(path.suffix.lower() for path in images)
+    left_out = [f"{count} {kind}" for kind, count in sorted(others.items())]
+    folders = 0 if recursive else sum(path.is_dir() for path in found)
+    left_out += [f"{folders} folders (--recursive reads them)"] if folders else []
+    if left_out:
+        print(f"{folder}: {len(images)} images; left out: {', '.join(left_out)}")
+    return images
 
 
 def check_writable(folder: Path) -> None:
@@ -166,8 +200,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--config-file", required=True, help="YAML, its name below configs/, or a model of the zoo")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--input", nargs="+", help="images, patterns or folders")
-    source.add_argument("--video-input", type=Path, metavar="FILE", help="a video")
+    source.add_argument(
+        "--video-input", metavar="FILE", help="a video, the address of a stream, or a folder or pattern of its images"
+    )
     source.add_argument("--webcam", type=int, nargs="?", const=0, metavar="N", help="webcam number N, or the first")
+    parser.add_argument("--recursive", action="store_true", help="also the folders in the folders of --input")
     parser.add_argument("--output", type=Path, required=True, help="folder for the results")
     parser.add_argument("--confidence-threshold", type=float, help="least score S of a person (default: the config's)")
     parser.add_argument("--save", nargs="+", choices=FILE_KINDS, default=["json", "npz"], help="files of poses")
@@ -184,6 +221,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     video = parser.add_argument_group("videos and webcams")
     video.add_argument("--track", action="store_true", help="know people again from frame to frame")
     video.add_argument("--smooth", action="store_true", help="also smooth their 2D and 3D poses (One-Euro filter)")
+    fps_help = "frames per second of images that are a video (25)"
+    video.add_argument("--fps", type=_positive, default=25.0, help=fps_help)
     video.add_argument("--max-frames", type=_count, metavar="N", help="stop after so many")
     parser.add_argument("--shard", type=Shard.parse, help="INDEX/COUNT: predict a part of the images")
     add_import_argument(parser)
@@ -220,4 +259,4 @@ def _degrees(text: str) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -61,7 +61,7 @@ def write_pose_files(
 
 
 class PoseExport:
-    """Collects the people of image after image and writes their files in the end, also if something stops it.
+    """Collects the people of image after image and writes their files in the end, also if something stops it; none of no images.
 
     Attributes:
         images: what was added, people placed before their camera, in the joints of the model.
@@ -98,7 +98,8 @@ class PoseExport:
         return self
 
     def __exit__(self, *_: object) -> None:
-        write_pose_files(self.folder, self.images, self.skeleton, self.kinds, self.fps)
+        if self.images:
+            write_pose_files(self.folder, self.images, self.skeleton, self.kinds, self.fps)
 
 
 def _in_joints_of(skeleton: Skeleton, image: PosedImage) -> PosedImage:

@@ -91,6 +91,10 @@ class VideoReader:
         """The same file from its beginning."""
         return VideoReader(self._source)
 
+    def file_of(self, number: int) -> str:
+        """What a frame is part of."""
+        return self.name
+
     def __iter__(self) -> Iterator[Frame]:
         number, broken, start, last = 0, 0, None, -1 / self.fps
         for decoded in self._decoded():

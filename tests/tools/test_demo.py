@@ -207,6 +207,26 @@ def test_nothing_but_broken_pictures_is_a_failure(weights: Path, photos: Path, t
     assert "error" in json.loads((tmp_path / "out" / "poses.json").read_text())["images"][0]
 
 
+def test_what_is_in_a_folder_beside_images_is_counted(
+    photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("b.mov", "c.mov", "README", "d.HEIC", "e.jfif", ".hidden"):
+        (photos / name).touch()
+    (photos / "more").mkdir()
+    shutil.copy(photos / "a.jpg", photos / "more" / "f.JP2")
+    assert [f.name for f in demo.find_images([str(photos)])] == ["a.jpg", "broken.jpg", "d.HEIC", "e.jfif", "grey.png"]
+    left_out = "2 .mov, 1 .txt, 1 without an ending, 1 folders (--recursive reads them)"
+    assert f"5 images; left out: {left_out}" in capsys.readouterr().out
+    assert [f.name for f in demo.find_images([str(photos)], recursive=True)][-1] == "f.JP2"
+
+
+def test_an_input_that_is_not_there_leaves_nothing(weights: Path, tmp_path: Path) -> None:
+    for option in ("--input", "--video-input"):
+        with pytest.raises(SystemExit, match="no (images among|video at) .*none"):
+            run(weights, tmp_path / "out", option, str(tmp_path / "none"))
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_empty_folder_and_an_unwritable_output_are_said_at_once(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(SystemExit, match="no images among"):

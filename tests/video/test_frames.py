@@ -4,7 +4,10 @@ import logging
 import resource
 import struct
 from fractions import Fraction
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import av
@@ -182,6 +185,21 @@ def test_a_webcam_and_a_stream_are_live(tmp_path: Path, monkeypatch: pytest.Monk
         assert (webcam.name, stream.name) == ("webcam 1", "rtsp://door/1")  # names go into files
         assert webcam.is_live and stream.is_live and [f.number for f in stream] == [0, 1]
     assert "1" in asked[0][0] and asked[0][1]["format"] and asked[1][0] == "rtsp://me:secret@door/1"
+
+
+def test_a_stream_is_read_until_it_ends(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "v.ts"), "w") as container:
+        stream = container.add_stream("h264", rate=10)
+        stream.width, stream.height = 64, 48
+        for _ in range(4):
+            container.mux(stream.encode(av.VideoFrame(64, 48)))
+        container.mux(stream.encode(None))
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        with VideoReader(f"http://127.0.0.1:{server.server_port}/v.ts") as video:
+            assert [frame.time for frame in video] == pytest.approx([0, 0.1, 0.2, 0.3])
+        server.shutdown()
 
 
 def test_a_stream_that_is_not_there_is_named(tmp_path: Path) -> None:
