@@ -22,7 +22,8 @@ from tqdm import tqdm
 
 from lcrnet_d2.mocap.asf_amc import DEFAULT_FPS
 from lcrnet_d2.mocap.pose_base import PoseBase, distinct_poses
-from lcrnet_d2.mocap.take import BrokenTakeError, Take
+from lcrnet_d2.mocap.rigs import read_rig
+from lcrnet_d2.mocap.take import UP_TO_CAMERA, BrokenTakeError, Take
 from lcrnet_d2.mocap.takes import read_takes, subject_of
 
 
@@ -49,6 +50,12 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--bvh-unit", type=metres, default=None, help="length of a .bvh's unit, such as 1cm (default: by leg length)"
     )
+    parser.add_argument(
+        "--up", choices=sorted(UP_TO_CAMERA), help="axis that points up (write --up=-z); default: as the files say"
+    )
+    parser.add_argument(
+        "--rig", type=Path, metavar="JSON", help="the joints of .bvh or .amc files that no known table fits"
+    )
     parser.add_argument("--exclude", nargs="+", default=[], metavar="SUBJECT", help="people to leave out")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
     args = parser.parse_args(arguments)
@@ -60,7 +67,11 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     args = parse_arguments(arguments)
     start = time.perf_counter()
-    takes, broken = _read_all(args)
+    try:
+        takes, broken = _read_all(args)
+    except (OSError, ValueError) as error:  # of --rig: what is wrong with a take does not stop the others
+        print(error, file=sys.stderr)
+        return 1
     recorded = {subject_of(take.source) for take in takes}
     unknown = sorted(set(args.exclude) - recorded)
     if unknown:
@@ -86,7 +97,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _read_all(args: argparse.Namespace) -> tuple[list[Take], list[BrokenTakeError]]:
     takes, broken = [], []
     with tqdm(unit="take", desc="takes") as bar:
-        for result in read_takes(args.roots, args.fps, max(args.workers, 1), args.amc_fps, args.bvh_unit):
+        rig = None if args.rig is None else read_rig(args.rig)
+        options = {"amc_fps": args.amc_fps, "metres_per_unit": args.bvh_unit, "up": args.up, "rig": rig}
+        for result in read_takes(args.roots, args.fps, max(args.workers, 1), **options):
             bar.update()
             if isinstance(result, Take):
                 takes.append(result)

@@ -170,7 +170,9 @@ def check_pixels(image: np.ndarray) -> None:
     """ValueError unless (H, W, 3) uint8 of a size that files may have (`data.check_image_size`)."""
     if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         what = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise ValueError(f"an image is {what}; expected a file name, an image of Pillow or a uint8 array (H, W, 3) or (H, W)")
+        raise ValueError(
+            f"an image is {what}; expected a file name, an image of Pillow or a uint8 array (H, W, 3) or (H, W)"
+        )
     check_image_size(*image.shape[:2])
 
 

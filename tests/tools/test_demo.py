@@ -207,9 +207,7 @@ def test_nothing_but_broken_pictures_is_a_failure(weights: Path, photos: Path, t
     assert "error" in json.loads((tmp_path / "out" / "poses.json").read_text())["images"][0]
 
 
-def test_what_is_in_a_folder_beside_images_is_counted(
-    photos: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_in_a_folder_beside_images_is_counted(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("b.mov", "c.mov", "README", "d.HEIC", "e.jfif", ".hidden"):
         (photos / name).touch()
     (photos / "more").mkdir()
