@@ -61,7 +61,9 @@ def write_pose_files(
 
 
 class PoseExport:
-    """Collects the people of image after image and writes their files in the end, also if something stops it; none of no images.
+    """Collects the people of image after image and writes their files in the end, also if something stops it.
+
+    Of no images there are no files: an empty one would take the place of a former one.
 
     Attributes:
         images: what was added, people placed before their camera, in the joints of the model.

@@ -3,8 +3,16 @@ import pickle
 import numpy as np
 import pytest
 
-from lcrnet_d2.mocap.take import UP_TO_CAMERA, BrokenTakeError, Take, body_take, bounded_text, text_of, to_camera_axes
-from lcrnet_d2.mocap.take import turned_upright
+from lcrnet_d2.mocap.take import (
+    UP_TO_CAMERA,
+    BrokenTakeError,
+    Take,
+    body_take,
+    bounded_text,
+    text_of,
+    to_camera_axes,
+    turned_upright,
+)
 from lcrnet_d2.structures import BODY13
 
 

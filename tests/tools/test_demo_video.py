@@ -8,11 +8,10 @@ from pathlib import Path
 
 import av
 import cv2
-import demo
 import numpy as np
 import pytest
-from model_support import CONFIG, OPTS
 
+import demo
 import lcrnet_d2.detection
 from demo_support import run
 from lcrnet_d2.detected_people import DetectedPeople
@@ -21,6 +20,7 @@ from lcrnet_d2.outputs.pose_file import read_poses
 from lcrnet_d2.video.frames import VideoReader
 from lcrnet_d2.video.tracking import PoseTracker
 from lcrnet_d2.visualization import common_bounds, scene_of
+from model_support import CONFIG, OPTS
 
 pytestmark = pytest.mark.usefixtures("no_log_handlers")
 

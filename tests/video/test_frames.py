@@ -147,10 +147,10 @@ def test_a_full_disk_is_an_error_that_names_the_file_and_the_former_one_stays(
     for limit in (2_000, 20_000, 60_000):  # bytes: at the head, within the pictures, at the end
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, whole[1]))
         try:
-            with pytest.raises(VideoError, match=r"cannot write the video .*v\.mp4: File too large"):
-                with VideoWriter(path, 10) as writer:
-                    for t in range(60):
-                        writer.write(rng.integers(0, 255, (48, 64, 3), np.uint8), t / 10)
+            refused = pytest.raises(VideoError, match=r"cannot write the video .*v\.mp4: File too large")
+            with refused, VideoWriter(path, 10) as writer:
+                for t in range(60):
+                    writer.write(rng.integers(0, 255, (48, 64, 3), np.uint8), t / 10)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, whole)
         assert greys(path) == pytest.approx([20, 60], abs=5) and [p.name for p in tmp_path.iterdir()] == ["v.mp4"]
