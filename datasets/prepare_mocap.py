@@ -20,6 +20,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from lcrnet_d2.command_line import run_command
 from lcrnet_d2.mocap.asf_amc import DEFAULT_FPS
 from lcrnet_d2.mocap.pose_base import PoseBase, distinct_poses
 from lcrnet_d2.mocap.rigs import read_rig
@@ -67,11 +68,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     args = parse_arguments(arguments)
     start = time.perf_counter()
-    try:
-        takes, broken = _read_all(args)
-    except (OSError, ValueError) as error:  # of --rig: what is wrong with a take does not stop the others
-        print(error, file=sys.stderr)
-        return 1
+    takes, broken = _read_all(args)
     recorded = {subject_of(take.source) for take in takes}
     unknown = sorted(set(args.exclude) - recorded)
     if unknown:
@@ -110,4 +107,4 @@ def _read_all(args: argparse.Namespace) -> tuple[list[Take], list[BrokenTakeErro
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main, OSError, ValueError, ImportError)
