@@ -5,7 +5,8 @@
 
 Prints what is in the file: images, people, 3D poses, how often each joint is annotated. Then what is wrong with it:
 pictures that are not there or of another size, boxes outside their picture or without their joints, joints annotated at
-0, 0, the same person twice, 3D poses that do not project onto their 2D (wrong axes). The exit code is 1 if anything is; a file that cannot be read at all says why.
+0, 0, the same person twice, 3D poses that do not project onto their 2D (wrong axes). The exit code is 1 if anything is;
+a file that cannot be read at all says why.
 """
 
 from __future__ import annotations

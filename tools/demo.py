@@ -44,10 +44,10 @@ from lcrnet_d2.placement import DEFAULT_FOV, Camera, OrthographicCamera, Pinhole
 from lcrnet_d2.predictor import PosePredictor, find_config
 from lcrnet_d2.projects import add_import_argument, import_projects
 from lcrnet_d2.sharding import Shard
-from lcrnet_d2.structures import COCO17, H36M17, MPII16
+from lcrnet_d2.structures import COCO17, H36M17, MPII16, OPENPOSE25
 from lcrnet_d2.video.frames import VideoError, VideoReader
 
-OUTPUT_SKELETONS = {"coco17": COCO17, "h36m17": H36M17, "mpii16": MPII16}
+OUTPUT_SKELETONS = {"coco17": COCO17, "h36m17": H36M17, "mpii16": MPII16, "openpose25": OPENPOSE25}
 
 
 def main(argv: list[str] | None = None) -> None:

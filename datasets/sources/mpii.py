@@ -28,7 +28,8 @@ _EXTRAS = ("objpos", "scale", "head_box", "head_size", "group", "single_person")
 
 @dataclass(frozen=True)
 class SubjectJoints:
-    """One person, pixels counted from 0: joints (16, 3) x, y px and v (0 not annotated, 1 hidden, 2 seen); what else the source says, or None.
+    """One person, pixels counted from 0: joints (16, 3) x, y px and v (0 not annotated, 1 hidden, 2 seen); what else
+    the source says, or None.
 
     Attributes:
         objpos: rough position x, y, px.

@@ -1,7 +1,8 @@
 """The three files MPII's annotations travel in, each to a list of `Scene`s.
 
 All three count pixels from 1, as Matlab does, a `Scene` from 0: of 278,866 joints clicked on in 19,919 people (all but
-neck and head top, which come from a box) not one has a coordinate of 0, 22 have one of 1. HRNet and mmpose subtract 1 too.
+neck and head top, which come from a box) not one has a coordinate of 0, 22 have one of 1. HRNet and mmpose subtract 1
+too.
 
 PCKh's head size, 0.6 times the diagonal of the head box, is 25 times MPII's `scale`: for all 2,958 people of the
 stacked hourglass' valid.h5 its head size (`normalize`) is that number to the last digit. So the two files without

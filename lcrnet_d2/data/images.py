@@ -10,6 +10,8 @@ import numpy as np
 from detectron2.data.detection_utils import _apply_exif_orientation, convert_PIL_to_numpy
 from PIL import Image
 
+from ..structures.bounded_files import instead_of
+
 __all__ = ["IMAGE_SUFFIXES", "ImageFileError", "check_image_size", "pixels_of", "read_image"]
 
 #: Of files taken for images where a folder is asked for.
@@ -69,13 +71,11 @@ def _known_formats() -> list[str]:
 
 def _why_not(path: Path) -> str:
     """Where Pillow, which says that it "cannot identify" the file, leaves its user without a way on."""
-    if path.stat().st_size == 0:
-        return "the file is empty (0 bytes)"
     if path.suffix.lower() in (".heic", ".heif") and "HEIF" not in _known_formats():
         return "HEIC needs a library: pip install pillow-heif"
     if path.suffix.lower() == ".avif" and "AVIF" not in Image.OPEN:
         return "this Pillow reads no AVIF: pip install 'pillow>=11.3'"
-    return ""
+    return instead_of(path)
 
 
 def pixels_of(image: Image.Image, image_format: str = "BGR") -> np.ndarray:

@@ -9,14 +9,15 @@ from pathlib import Path
 from ..detected_people import DetectedPeople
 from ..placement import Camera, PinholeCamera
 from ..structures import Skeleton
+from .keypoint_files import write_coco_results, write_openpose
 from .pose_csv import write_csv
 from .pose_file import PosedImage, write_poses, write_poses_npz
 from .skeleton_conversion import convert_people
 
 __all__ = ["FILE_KINDS", "PoseExport", "default_camera", "write_pose_files"]
 
-#: poses.json, poses.npz, poses.csv, and person_NNN.bvh for every identity.
-FILE_KINDS = ("json", "npz", "csv", "bvh")
+#: poses.json, poses.npz, poses.csv, person_NNN.bvh for every identity, coco_results.json, openpose/.
+FILE_KINDS = ("json", "npz", "csv", "bvh", "coco", "openpose")
 
 
 def default_camera(people: DetectedPeople) -> PinholeCamera:
@@ -35,7 +36,7 @@ def write_pose_files(
     Args:
         folder: for the files; each is written whole or not at all.
         images: in the joints of the model.
-        skeleton: joints of json, npz and csv; a BVH has a skeleton of its own.
+        skeleton: joints of json, npz and csv; the others have skeletons of their own.
         kinds: of `FILE_KINDS`.
         fps: frames per second of the bvh, into whose steady rate the frames' own times are brought.
 
@@ -52,6 +53,10 @@ def write_pose_files(
         write_poses_npz(folder / "poses.npz", converted, skeleton)
     if "csv" in kinds:
         write_csv(folder / "poses.csv", converted)
+    if "coco" in kinds:
+        write_coco_results(folder / "coco_results.json", images)
+    if "openpose" in kinds:
+        write_openpose(folder / "openpose", images)
     if "bvh" in kinds and fps:
         from .pose_bvh import motions_by_identity, write_bvh  # loads motion capture, which nothing else here needs
 

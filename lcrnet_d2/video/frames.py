@@ -20,6 +20,7 @@ from typing import NamedTuple
 import av
 import numpy as np
 
+from ..structures.bounded_files import instead_of
 from ..structures.whole_files import partial_path, whole_file
 
 __all__ = ["Frame", "VideoError", "VideoReader", "VideoWriter"]
@@ -154,8 +155,8 @@ def _cannot_open(source: str | Path | int, error: Exception) -> str:
         return f"no webcam number {source}: is it plugged in, free, and may this user read it (/dev/video{source})?"
     if "://" in str(source):
         return f"cannot read the stream: {getattr(error, 'strerror', None) or error}"
-    if Path(source).stat().st_size == 0:
-        return f"cannot read the video {source}: the file is empty (0 bytes)"
+    if what := instead_of(source):
+        return f"cannot read the video {source}: {what}"
     if isinstance(error, IndexError):
         return f"cannot read the video {source}: there are no pictures in it"
     return f"cannot read the video {source}: not a video, cut short, or of a kind that FFmpeg does not know"

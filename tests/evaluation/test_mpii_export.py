@@ -27,7 +27,7 @@ def test_single_person_file_has_the_benchmarks_structure(tmp_path):
         5,
         6,
         2,
-    ]  # continuous 4.5, 5.5; MPII counts from 1
+    ]  # of 4.5, 5.5
     assert pred["annorect"][0, 1].size == 0
     assert np.isnan(pred["annorect"][0, 2]["annopoints"][0, 0]["point"][0, 0]["x"][0, 0].item())
 
