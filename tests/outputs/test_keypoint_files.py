@@ -39,7 +39,7 @@ def test_coco_results(tmp_path: Path) -> None:
     write_coco_results(tmp_path / "coco_results.json", images()[:1])
     entries = json.loads((tmp_path / "coco_results.json").read_text())
     truth = COCO()
-    truth.dataset = {"images": [{"id": 139}], "categories": [{"id": 1}], "annotations": []}
+    truth.dataset = {"info": {}, "images": [{"id": 139}], "categories": [{"id": 1}], "annotations": []}
     truth.createIndex()
     assert len(truth.loadRes(str(tmp_path / "coco_results.json")).anns) == len(entries) == 2
     keypoints = np.reshape(entries[0]["keypoints"], (17, 3))
