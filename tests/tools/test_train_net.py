@@ -20,14 +20,14 @@ ROOT = Path(__file__).parent.parent.parent
 
 @pytest.fixture
 def options(tmp_path: Path) -> list[str]:
-    file = write_tiny_set(tmp_path / "set")
+    file, name = write_tiny_set(tmp_path / "set"), f"cli_{tmp_path.name}"  # names are registered once per process
     poses = random_poses(60, 0)
     cluster_poses(seen_at(poses, 0, 0, 50), poses, BODY13, 4, True, 0).save(tmp_path / "anchors.npz")
     values = {
-        "DATASETS.POSE_FILES": repr([["tiny_cli", str(file), str(file.parent)]]),
-        "DATASETS.TRAIN": "('tiny_cli',)",
-        "DATASETS.TEST": "('tiny_cli',)",
-        "TEST.LCRNET.THRESHOLD_DATASET": "tiny_cli",
+        "DATASETS.POSE_FILES": repr([[name, str(file), str(file.parent)]]),
+        "DATASETS.TRAIN": f"('{name}',)",
+        "DATASETS.TEST": f"('{name}',)",
+        "TEST.LCRNET.THRESHOLD_DATASET": name,
         "MODEL.LCRNET.NUM_ANCHOR_POSES": "4",
         "MODEL.LCRNET.UPPER_BODY": "True",
         "MODEL.LCRNET.ANCHOR_POSES": str(tmp_path / "anchors.npz"),
@@ -102,7 +102,7 @@ def test_trains_in_two_processes_then_evaluates_alone(options: list[str], tmp_pa
     final = str(tmp_path / "out" / "model_final.pth")
     printed = run(*CONFIG, "--eval-only", *options, "MODEL.WEIGHTS", final)
     assert "pose_ppi" in printed and "keypoints_nms" in printed
-    saved = json.loads((tmp_path / "out" / "inference" / "tiny_cli" / "pose_predictions.json").read_text())
+    saved = json.loads((tmp_path / "out" / "inference" / f"cli_{tmp_path.name}" / "pose_predictions.json").read_text())
     assert len(saved["images"]) == 6
     resumed = run(*CONFIG, "--resume", *options, "SOLVER.MAX_ITER", "3")
     assert "Starting training from iteration 2" in resumed
