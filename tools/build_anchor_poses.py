@@ -24,9 +24,9 @@ from detectron2.data import DatasetCatalog
 from torch import Tensor
 
 import lcrnet_d2  # noqa: F401  registers the data sets
-from demo import check_writable
 from lcrnet_d2.data.datasets.pose_json import load_pose_json
 from lcrnet_d2.data.known_poses import MAX_POSES, known_poses
+from lcrnet_d2.demo import check_writable
 from lcrnet_d2.mocap import PoseBase, ViewRanges, random_views
 from lcrnet_d2.structures import BODY13, SKELETONS, AnchorPoses, Skeleton
 from lcrnet_d2.structures.anchor_clustering import cluster_poses, with_mirrored

@@ -26,7 +26,7 @@ from detectron2.utils.logger import setup_logger
 from tabulate import tabulate
 
 import build_anchor_poses
-import demo
+from lcrnet_d2 import demo
 from lcrnet_d2.checkpoint import LCRNetCheckpointer
 from lcrnet_d2.config import load_config
 from lcrnet_d2.detection import DetectionOptions, detect_in_images

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import demo
 from demo_support import run
+from lcrnet_d2 import demo
 from lcrnet_d2.modeling.roi_heads import LCRNetROIHeads
 from lcrnet_d2.outputs.pose_file import read_poses, read_poses_npz
 from lcrnet_d2.placement import OrthographicCamera, PinholeCamera
@@ -146,7 +146,7 @@ def test_an_orthographic_camera_gives_no_depth(weights: Path, photos: Path, tmp_
 
 
 def test_the_licence_of_published_weights_is_said_once(photos: Path, tmp_path: Path) -> None:
-    command = [sys.executable, demo.__file__, "--config-file", "lcrnet_lite0_research", "--no-pictures"]
+    command = [sys.executable, "-m", "lcrnet_d2", "--config-file", "lcrnet_lite0_research", "--no-pictures"]
     command += ["--input", str(photos / "a.jpg"), "--output", str(tmp_path / "out"), "--opts", "MODEL.DEVICE", "cpu"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert printed.count("Licence: ") == 1
@@ -267,6 +267,22 @@ def test_options_that_contradict_are_explained(
     with pytest.raises(SystemExit):
         demo.main(["--config-file", CONFIG, "--output", str(tmp_path), *options])
     assert message in capsys.readouterr().err
+
+
+def test_files_alone_are_images_or_a_video() -> None:
+    photos = demo.parse_arguments(["a.jpg", "folder"])
+    assert photos.input == ["a.jpg", "folder"] and photos.config_file == "lcrnet_lite0_free"
+    for video in ("a.MP4", "rtsp://camera/1"):
+        args = demo.parse_arguments([video, "--track"])
+        assert args.input is None and args.video_input == video and args.output == Path("output")
+
+
+def test_the_package_is_a_command(photos: Path, tmp_path: Path) -> None:
+    """Whatever stands behind `lcrnet_d2` after pip install, too."""
+    command = [sys.executable, "-m", "lcrnet_d2", str(photos / "broken.jpg"), "--output", str(tmp_path / "out")]
+    ended = subprocess.run([*command, "--opts", "MODEL.DEVICE", "cpu"], capture_output=True, text=True)
+    assert ended.returncode == 1 and "Traceback" not in ended.stderr
+    assert ended.stderr.splitlines()[-1].startswith("none of 1 images or frames could be read")
 
 
 def test_names_that_a_shell_would_expand(photos: Path) -> None:

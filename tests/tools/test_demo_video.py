@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 import pytest
 
-import demo
 import lcrnet_d2.detection
 from demo_support import run
 from lcrnet_d2.detected_people import DetectedPeople
@@ -163,7 +162,7 @@ def test_a_name_as_long_as_names_may_be(weights: Path, clip: Path, photos: Path,
 
 def test_a_full_disk_is_said_in_one_line(weights: Path, clip: Path, tmp_path: Path) -> None:
     """The pictures' video does not fit: the former one stays, and the exit code is not 0."""
-    command = [sys.executable, demo.__file__, "--config-file", CONFIG, "--output", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "lcrnet_d2", "--config-file", CONFIG, "--output", str(tmp_path / "out")]
     command += ["--video-input", str(clip), "--save", "json", "--confidence-threshold", "1e9"]
     command += ["--opts", *OPTS, "MODEL.WEIGHTS", str(weights)]
     subprocess.run(command, check=True, capture_output=True)
