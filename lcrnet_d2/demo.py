@@ -28,6 +28,7 @@ import time
 import warnings
 from collections import Counter
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -39,7 +40,7 @@ from .command_line import run_command
 from .data.images import IMAGE_SUFFIXES, ImageFileError
 from .detected_people import DetectedPeople
 from .detection import VIDEO_SUFFIXES, DetectionOptions, ImageSequence, detect_in_images, detect_in_video, predict_share
-from .outputs.pose_export import FILE_KINDS
+from .outputs.pose_export import FILE_KINDS, MOTION_KINDS
 from .outputs.pose_file import PosedImage
 from .placement import DEFAULT_FOV, Camera, OrthographicCamera, PinholeCamera
 from .predictor import PosePredictor, find_config
@@ -180,7 +181,7 @@ def options_of(args: argparse.Namespace) -> DetectionOptions:
         html=args.html,
         skeleton=None if args.skeleton is None else OUTPUT_SKELETONS[args.skeleton],
         camera_of=lambda people: camera_of(people, args),
-        track=args.track or "bvh" in args.save,
+        track=args.track or bool(MOTION_KINDS & set(args.save)),
         smooth=args.smooth,
     )
 
@@ -240,13 +241,17 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         args.video_input = args.files[0]
     elif args.files:
         args.input = args.files
+    if "gltf" in args.save and find_spec("pygltflib") is None:
+        parser.error("--save gltf needs a library: pip install pygltflib")
     if args.focal_length and len(args.focal_length) > 2:
         parser.error(f"--focal-length takes one or two numbers, not {len(args.focal_length)}")
     if args.input is None and args.shard:
         parser.error("--shard is of images: a video is one process's work")
     args.shard = args.shard or (Shard() if args.input is None else Shard.of_this_process())
-    if args.input is not None and (args.track or args.smooth or args.max_frames or "bvh" in args.save):
-        parser.error("--track, --smooth, --max-frames and --save bvh are about motion: they need a video or webcam")
+    if args.input is not None and (args.track or args.smooth or args.max_frames or MOTION_KINDS & set(args.save)):
+        parser.error(
+            "--track, --smooth, --max-frames, --save bvh or gltf are of motion: they need a video or webcam"
+        )
     return args
 
 

@@ -14,10 +14,12 @@ from .pose_csv import write_csv
 from .pose_file import PosedImage, write_poses, write_poses_npz
 from .skeleton_conversion import convert_people
 
-__all__ = ["FILE_KINDS", "PoseExport", "default_camera", "write_pose_files"]
+__all__ = ["FILE_KINDS", "MOTION_KINDS", "PoseExport", "default_camera", "write_pose_files"]
 
-#: poses.json, poses.npz, poses.csv, person_NNN.bvh for every identity, coco_results.json, openpose/.
-FILE_KINDS = ("json", "npz", "csv", "bvh", "coco", "openpose")
+#: poses.json, poses.npz, poses.csv, person_NNN.bvh for every identity, people.glb, coco_results.json, openpose/.
+FILE_KINDS = ("json", "npz", "csv", "bvh", "gltf", "coco", "openpose")
+#: Those of a video's people, followed from frame to frame.
+MOTION_KINDS = {"bvh", "gltf"}
 
 
 def default_camera(people: DetectedPeople) -> PinholeCamera:
@@ -38,14 +40,15 @@ def write_pose_files(
         images: in the joints of the model.
         skeleton: joints of json, npz and csv; the others have skeletons of their own.
         kinds: of `FILE_KINDS`.
-        fps: frames per second of the bvh, into whose steady rate the frames' own times are brought.
+        fps: frames per second of bvh and gltf, into whose steady rate the frames' own times are brought.
 
     Raises:
-        ValueError: a kind that there is not; bvh of images that are no frames, or without fps.
+        ValueError: a kind that there is not; `MOTION_KINDS` of images that are no frames, or without fps.
     """
     unknown = sorted(set(kinds) - set(FILE_KINDS))
-    if unknown or ("bvh" in kinds and not fps):
-        raise ValueError(f"cannot write {unknown or 'bvh without fps'}; kinds are {FILE_KINDS}")
+    motion = sorted(MOTION_KINDS & set(kinds))
+    if unknown or (motion and not fps):
+        raise ValueError(f"cannot write {unknown or f'{motion[0]} without fps'}; kinds are {FILE_KINDS}")
     converted = [_in_joints_of(skeleton, image) for image in images]
     if "json" in kinds:
         write_poses(folder / "poses.json", converted, skeleton)
@@ -57,12 +60,16 @@ def write_pose_files(
         write_coco_results(folder / "coco_results.json", images)
     if "openpose" in kinds:
         write_openpose(folder / "openpose", images)
-    if "bvh" in kinds and fps:
+    if motion and fps:
         from .pose_bvh import motions_by_identity, write_bvh  # loads motion capture, which nothing else here needs
 
-        for identity, motion in motions_by_identity(images, fps).items():
-            if len(motion.frames):
-                write_bvh(folder / f"person_{identity:03d}.bvh", motion.poses_3d, fps)
+        motions = {i: motion for i, motion in motions_by_identity(images, fps).items() if len(motion.frames)}
+        for identity, motion in motions.items() if "bvh" in kinds else ():
+            write_bvh(folder / f"person_{identity:03d}.bvh", motion.poses_3d, fps)
+        if "gltf" in kinds and motions:
+            from .pose_gltf import write_gltf
+
+            write_gltf(folder / "people.glb", motions, fps)
 
 
 class PoseExport:
