@@ -1,5 +1,5 @@
 """python -m lcrnet_d2 photo.jpg: the demo."""
 
-from .demo import command
+from lcrnet_d2.demo import command
 
 command()

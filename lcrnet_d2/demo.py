@@ -249,9 +249,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         parser.error("--shard is of images: a video is one process's work")
     args.shard = args.shard or (Shard() if args.input is None else Shard.of_this_process())
     if args.input is not None and (args.track or args.smooth or args.max_frames or MOTION_KINDS & set(args.save)):
-        parser.error(
-            "--track, --smooth, --max-frames, --save bvh or gltf are of motion: they need a video or webcam"
-        )
+        parser.error("--track, --smooth, --max-frames, --save bvh or gltf are of motion: they need a video or webcam")
     return args
 
 

@@ -72,13 +72,10 @@ def test_people_move_at_their_own_times_and_are_drawn(tmp_path: Path) -> None:
     for mesh, skin in zip(file.meshes, file.skins, strict=True):
         (primitive,) = mesh.primitives
         rest = array(file, primitive.attributes.POSITION)
-        inverse = (
-            array(file, skin.inverseBindMatrices).reshape(-1, 4, 4).transpose(0, 2, 1)
-        )  # columns follow each other
+        inverse = array(file, skin.inverseBindMatrices).reshape(-1, 4, 4)  # columns follow each other
         homogeneous = np.concatenate([rest, np.ones((len(rest), 1))], 1)
-        np.testing.assert_allclose(
-            np.einsum("bij,bj->bi", inverse, homogeneous)[:, :3], 0, atol=1e-6
-        )  # each at its node
+        at_node = np.einsum("bji,bj->bi", inverse, homogeneous)[:, :3]
+        np.testing.assert_allclose(at_node, 0, atol=1e-6)
         assert array(file, primitive.indices).max() == len(rest) - 1 == len(skin.joints) - 1
 
 

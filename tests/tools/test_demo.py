@@ -277,12 +277,12 @@ def test_files_alone_are_images_or_a_video() -> None:
         assert args.input is None and args.video_input == video and args.output == Path("output")
 
 
-def test_the_package_is_a_command(photos: Path, tmp_path: Path) -> None:
+def test_the_package_is_a_command(tmp_path: Path) -> None:
     """Whatever stands behind `lcrnet_d2` after pip install, too."""
-    command = [sys.executable, "-m", "lcrnet_d2", str(photos / "broken.jpg"), "--output", str(tmp_path / "out")]
-    ended = subprocess.run([*command, "--opts", "MODEL.DEVICE", "cpu"], capture_output=True, text=True)
+    command = [sys.executable, "-m", "lcrnet_d2", str(tmp_path / "none.jpg"), "--output", str(tmp_path / "out")]
+    ended = subprocess.run(command, capture_output=True, text=True)
     assert ended.returncode == 1 and "Traceback" not in ended.stderr
-    assert ended.stderr.splitlines()[-1].startswith("none of 1 images or frames could be read")
+    assert ended.stderr.splitlines()[-1] == f"no images among {tmp_path / 'none.jpg'}"
 
 
 def test_names_that_a_shell_would_expand(photos: Path) -> None:
