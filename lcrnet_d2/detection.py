@@ -51,6 +51,7 @@ class DetectionOptions:
         html: write an interactive page.
         skeleton: whose joints to give; None: the model's.
         camera_of: the camera that took the picture the people are in.
+        floor: write world coordinates of a video, whose camera stands still.
         track, smooth: of videos.
     """
 
@@ -59,6 +60,7 @@ class DetectionOptions:
     html: bool = False
     skeleton: Skeleton | None = None
     camera_of: Callable[[DetectedPeople], Camera] = default_camera
+    floor: bool = False
     track: bool = False
     smooth: bool = False
 
@@ -179,7 +181,8 @@ def detect_in_video(
     page, shown = PosePage(one_scene=True), dict[int, DetectedPeople]()
     batch_size = 1 if video.is_live else predictor.batch_size  # live frames are worth most when new
     target = output / f"{_name_of(video)}_poses.mp4"
-    export = PoseExport(output, options.skeleton or predictor.skeleton, options.save, options.camera_of, video.fps)
+    skeleton = options.skeleton or predictor.skeleton
+    export = PoseExport(output, skeleton, options.save, options.camera_of, video.fps, options.floor)
     with VideoWriter(target, video.fps) as writer:
         with video, contextlib.suppress(KeyboardInterrupt), export:
             followed = _followed(_found_in_frames(predictor, islice(video, max_frames), batch_size), options)
