@@ -228,9 +228,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     video = parser.add_argument_group("videos and webcams")
     video.add_argument("--track", action="store_true", help="know people again from frame to frame")
     video.add_argument("--smooth", action="store_true", help="also smooth their 2D and 3D poses (One-Euro filter)")
-    video.add_argument(
-        "--floor", action="store_true", help="world coordinates above the floor that feet show (still camera)"
-    )
+    video.add_argument("--floor", action="store_true", help="world coordinates, above the floor (of a still camera)")
     fps_help = "frames per second of images that are a video (25)"
     video.add_argument("--fps", type=_positive, default=25.0, help=fps_help)
     video.add_argument("--max-frames", type=_count, metavar="N", help="stop after so many")
@@ -252,10 +250,10 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     if args.input is None and args.shard:
         parser.error("--shard is of images: a video is one process's work")
     args.shard = args.shard or (Shard() if args.input is None else Shard.of_this_process())
-    if args.input is not None and (
-        args.track or args.smooth or args.max_frames or args.floor or MOTION_KINDS & set(args.save)
-    ):
-        parser.error("--track, --smooth, --max-frames, --save bvh or gltf are of motion: they need a video or webcam")
+    of_motion = args.track or args.smooth or args.max_frames or args.floor or MOTION_KINDS & set(args.save)
+    if args.input is not None and of_motion:
+        options = "--track, --smooth, --floor, --max-frames, --save bvh or gltf"
+        parser.error(f"{options} are about motion: they need a video or webcam")
     return args
 
 
