@@ -47,7 +47,8 @@ class _Document:
 
         self._types: Any = pygltflib
         self._blob = bytearray()
-        self._file = pygltflib.GLTF2(scene=0, scenes=[pygltflib.Scene(nodes=[])])
+        self._shown: list[int] = []
+        self._file = pygltflib.GLTF2(scene=0, scenes=[pygltflib.Scene(nodes=self._shown)])
         self._file.animations = [pygltflib.Animation(name="motion")]
 
     def add(self, name: str, motion: Motion, fps: float) -> None:
@@ -87,7 +88,7 @@ class _Document:
         nodes = list(range(first, first + count))
         file.skins.append(types.Skin(name=name, joints=nodes, skeleton=first, inverseBindMatrices=self._array(inverse)))
         file.nodes.append(types.Node(name=name, mesh=len(file.meshes) - 1, skin=len(file.skins) - 1))
-        file.scenes[0].nodes += [first, first + count]
+        self._shown += [first, first + count]
 
     def _animate(self, node: int, what: str, times: int, values: np.ndarray) -> None:
         animation = self._file.animations[0]

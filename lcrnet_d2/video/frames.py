@@ -19,6 +19,8 @@ from typing import NamedTuple
 
 import av
 import numpy as np
+from av.container import InputContainer, OutputContainer
+from av.error import FFmpegError
 
 from ..structures.bounded_files import instead_of
 from ..structures.whole_files import partial_path, whole_file
@@ -77,12 +79,14 @@ class VideoReader:
         without_password = re.sub(r"(?<=://)[^/]*@", "", str(source)) if self.is_live else str(source)
         self.name = f"webcam {source}" if isinstance(source, int) else without_password
         self._source = source
-        if not self.is_live and not Path(source).is_file():
+        if not isinstance(source, int) and not self.is_live and not Path(source).is_file():
             raise FileNotFoundError(f"no video at {source}")
         try:
             self._container = _opened(source)
             self._stream = self._container.streams.video[0]
-        except (av.FFmpegError, IndexError, OSError, ValueError) as error:  # ValueError: no webcams in this FFmpeg
+            if self._stream.codec_context is None:  # it would crash at the first packet
+                raise ValueError("no decoder")
+        except (FFmpegError, IndexError, OSError, ValueError) as error:  # ValueError: no webcams in this FFmpeg
             raise VideoError(_cannot_open(source, error)) from error
         rates = [rate for rate in (self._stream.guessed_rate, self._stream.average_rate) if rate]
         self.fps = next((float(rate) for rate in rates if 0 < rate <= _MAX_FPS), _USUAL_FPS)
@@ -129,7 +133,7 @@ class VideoReader:
                 return
             except BlockingIOError:  # a webcam of macOS that has no new picture yet
                 time.sleep(0.005)
-            except av.FFmpegError:
+            except FFmpegError:
                 yield None
 
     def __enter__(self) -> VideoReader:
@@ -141,7 +145,7 @@ class VideoReader:
         self._container.close()
 
 
-def _opened(source: str | Path | int) -> av.container.InputContainer:
+def _opened(source: str | Path | int) -> InputContainer:
     if isinstance(source, int):
         kind, device = _WEBCAMS.get(sys.platform, _WEBCAMS["linux"])
         return av.open(device.format(source), format=kind)
@@ -183,7 +187,7 @@ class VideoWriter:
         self.path = Path(path)
         self.fps = fps
         self._file = contextlib.ExitStack()
-        self._container: av.container.OutputContainer | None = None
+        self._container: OutputContainer | None = None
         self._size = (0, 0)
 
     def write(self, picture: np.ndarray, time: float) -> None:
@@ -208,9 +212,9 @@ class VideoWriter:
     def _open(self, width: int, height: int) -> None:
         with self._named():
             self._file.enter_context(whole_file(self.path))
-            self._container = av.open(str(partial_path(self.path)), "w", format="mp4")
+            self._container = container = av.open(str(partial_path(self.path)), "w", format="mp4")
             self._file.push(self._close)
-            self._stream = self._container.add_stream("h264", rate=Fraction(self.fps).limit_denominator(1001))
+            self._stream = container.add_stream("h264", rate=Fraction(self.fps).limit_denominator(1001))
             self._stream.width, self._stream.height = width + width % 2, height + height % 2
             self._stream.pix_fmt, self._stream.codec_context.time_base = "yuv420p", _CLOCK
             self._stream.options = {"preset": "veryfast"}

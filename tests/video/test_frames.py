@@ -187,6 +187,15 @@ def test_a_webcam_and_a_stream_are_live(tmp_path: Path, monkeypatch: pytest.Monk
     assert "1" in asked[0][0] and asked[0][1]["format"] and asked[1][0] == "rtsp://me:secret@door/1"
 
 
+def test_a_video_of_an_unknown_kind_is_refused(tmp_path: Path) -> None:
+    """PyAV crashes at the first packet of a stream without a decoder; found by damaging files at random."""
+    data = write(tmp_path / "v.mp4", [20]).read_bytes()
+    assert data.count(b"avc1") >= 1
+    (tmp_path / "other.mp4").write_bytes(data.replace(b"avc1", b"xyz1"))
+    with pytest.raises(VideoError, match=r"other\.mp4: .* of a kind that FFmpeg does not know"):
+        VideoReader(tmp_path / "other.mp4")
+
+
 def test_a_stream_is_read_until_it_ends(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "v.ts"), "w") as container:
         stream = container.add_stream("h264", rate=10)
