@@ -38,6 +38,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from lcrnet_d2.command_line import run_command
 from lcrnet_d2.mocap import PoseBase, PseudoPoses, PseudoPoseSearch, ViewRanges, is_searchable, random_views
 from lcrnet_d2.mocap.lifter import Lifter, is_liftable, joint_trust
 from lcrnet_d2.mocap.pseudo_pose import matching_error
@@ -268,4 +269,4 @@ def summary(result: PseudoPoses | Lifted, searchable: torch.Tensor) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main, OSError, ValueError)

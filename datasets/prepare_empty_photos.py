@@ -7,11 +7,11 @@ python datasets/prepare_empty_photos.py datasets/backgrounds --output datasets/b
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from lcrnet_d2.command_line import run_command
 from lcrnet_d2.data.datasets.pose_json import PoseFileError, image_size
 from sources.records import write_records
 
@@ -40,4 +40,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main, PoseFileError, OSError)

@@ -16,7 +16,6 @@ LAYOUT and SOURCE (datasets/README.md shows the trees):
 from __future__ import annotations
 
 import argparse
-import sys
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from lcrnet_d2.checkpoint.array_pickle import ArrayUnpickler, load_array_pickle, refuse_memory_bomb
+from lcrnet_d2.command_line import run_command
 from lcrnet_d2.data.datasets.pose_json import PoseFileError
 from prepare_mocap import metres
 from sources import human36m_files as files
@@ -126,4 +126,4 @@ def load_videopose(path: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main, OSError, ValueError, ImportError)

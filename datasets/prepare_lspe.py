@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from pathlib import Path
 
+from lcrnet_d2.command_line import run_command
+from lcrnet_d2.data.datasets.pose_json import PoseFileError
 from sources.lspe import read_lspe, read_lspe_joints
 from sources.records import write_records
 
@@ -42,4 +43,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main, PoseFileError, OSError)

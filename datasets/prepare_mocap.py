@@ -26,9 +26,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from lcrnet_d2.command_line import run_command
 from lcrnet_d2.mocap.asf_amc import DEFAULT_FPS
 from lcrnet_d2.mocap.pose_base import PoseBase, distinct_poses
-from lcrnet_d2.mocap.take import BrokenTakeError, Take
+from lcrnet_d2.mocap.rigs import read_rig
+from lcrnet_d2.mocap.take import UP_TO_CAMERA, BrokenTakeError, Take
 from lcrnet_d2.mocap.takes import read_takes
 
 
@@ -54,6 +56,12 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--amc-fps", type=float, default=DEFAULT_FPS, help="rate of .amc files, which do not say (120)")
     parser.add_argument(
         "--bvh-unit", type=metres, default=None, help="length of a .bvh's unit, such as 1cm (default: by leg length)"
+    )
+    parser.add_argument(
+        "--up", choices=sorted(UP_TO_CAMERA), help="axis that points up (write --up=-z); default: as the files say"
+    )
+    parser.add_argument(
+        "--rig", type=Path, metavar="JSON", help="the joints of .bvh or .amc files that no known table fits"
     )
     parser.add_argument("--exclude", nargs="+", default=[], metavar="SUBJECT", help="people to leave out")
     parser.add_argument(
@@ -106,7 +114,9 @@ def _save(base: PoseBase, path: Path, compact: bool) -> None:
 def _read_all(args: argparse.Namespace) -> tuple[list[Take], list[BrokenTakeError]]:
     takes, broken = [], []
     with tqdm(unit="take", desc="takes") as bar:
-        for result in read_takes(args.roots, args.fps, max(args.workers, 1), args.amc_fps, args.bvh_unit):
+        rig = None if args.rig is None else read_rig(args.rig)
+        options = {"amc_fps": args.amc_fps, "metres_per_unit": args.bvh_unit, "up": args.up, "rig": rig}
+        for result in read_takes(args.roots, args.fps, max(args.workers, 1), **options):
             bar.update()
             if isinstance(result, Take):
                 takes.append(result)
@@ -117,4 +127,4 @@ def _read_all(args: argparse.Namespace) -> tuple[list[Take], list[BrokenTakeErro
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main, OSError, ValueError, ImportError)

@@ -16,9 +16,10 @@ test.json is written: the test pictures, whose people have a place, a scale, a g
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+from lcrnet_d2.command_line import run_command
+from lcrnet_d2.data.datasets.pose_json import PoseFileError
 from sources.mpii import scene_records, split_by_list, split_by_video
 from sources.mpii_files import read_mpii, read_release_mat
 from sources.records import write_records
@@ -57,4 +58,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main, PoseFileError, OSError)

@@ -25,9 +25,9 @@ import torch
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tools"))
 
-from demo import check_writable, find_images
 from lcrnet_d2.data import read_image
 from lcrnet_d2.data.synthetic.scene import SyntheticScene, make_scene
+from lcrnet_d2.demo import check_writable, find_images
 from lcrnet_d2.detected_people import DetectedPeople, points_in_image
 from lcrnet_d2.outputs.html_viewer import write_html
 from lcrnet_d2.placement import PinholeCamera

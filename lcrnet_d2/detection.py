@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -21,14 +22,22 @@ from .placement import Camera
 from .predictor import PosePredictor
 from .sharding import Shard
 from .structures import Skeleton
+from .structures.whole_files import short_name
 from .video.frames import Frame, VideoReader, VideoWriter
 from .video.smoothing import PoseSmoother
 from .video.tracking import PoseTracker
 from .visualization import common_bounds, draw_people, scene_of, write_picture
 
-__all__ = ["DetectionOptions", "detect_in_images", "detect_in_video", "predict_share"]
+__all__ = [
+    "VIDEO_SUFFIXES",
+    "DetectionOptions",
+    "ImageSequence",
+    "detect_in_images",
+    "detect_in_video",
+    "predict_share",
+]
 
-_VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".gif"}
+VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".gif"}
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -42,6 +51,7 @@ class DetectionOptions:
         html: write an interactive page.
         skeleton: whose joints to give; None: the model's.
         camera_of: the camera that took the picture the people are in.
+        floor: write world coordinates of a video, whose camera stands still.
         track, smooth: of videos.
     """
 
@@ -50,6 +60,7 @@ class DetectionOptions:
     html: bool = False
     skeleton: Skeleton | None = None
     camera_of: Callable[[DetectedPeople], Camera] = default_camera
+    floor: bool = False
     track: bool = False
     smooth: bool = False
 
@@ -78,7 +89,7 @@ def detect_in_images(
                 if options.html:
                     page.add(people, image, file.name)
                 if options.pictures:
-                    write_picture(output / f"{number:04d}_{file.stem}.png", draw_people(image, people))
+                    write_picture(output / f"{number:04d}_{short_name(file.stem)}.png", draw_people(image, people))
         cache.remove()
     page.write(output / "people.html", f"People in {len(files)} images")
     return export.images
@@ -116,18 +127,50 @@ def _read_or_report(file: Path) -> np.ndarray | str:
     try:
         return read_image(file, "RGB")
     except (FileNotFoundError, ImageFileError) as error:
-        hint = " (tools/demo.py takes videos with --video-input)" if file.suffix.lower() in _VIDEO_SUFFIXES else ""
+        hint = " (tools/demo.py takes videos with --video-input)" if file.suffix.lower() in VIDEO_SUFFIXES else ""
         _LOGGER.error("%s%s", error, hint)
         return f"{error}{hint}"
 
 
+class ImageSequence:
+    """Iterates over image files as over the frames of a video; the attributes are those of `VideoReader`."""
+
+    is_live = False
+
+    def __init__(self, name: str, files: Sequence[Path], fps: float) -> None:
+        self.name = name
+        self.fps = fps
+        self.num_frames = len(files)
+        self._files = files
+
+    def reopened(self) -> ImageSequence:
+        return self
+
+    def file_of(self, number: int) -> str:
+        return str(self._files[number])
+
+    def __iter__(self) -> Iterator[Frame]:
+        for number, file in enumerate(self._files):
+            image = _read_or_report(file)
+            yield Frame(number, number / self.fps, None if isinstance(image, str) else image[:, :, ::-1])
+
+    def __enter__(self) -> ImageSequence:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+
 def detect_in_video(
-    predictor: PosePredictor, video: VideoReader, output: Path, options: DetectionOptions, max_frames: int | None = None
+    predictor: PosePredictor,
+    video: VideoReader | ImageSequence,
+    output: Path,
+    options: DetectionOptions,
+    max_frames: int | None = None,
 ) -> list[PosedImage]:
     """Writes poses of every frame, and a video of pictures; Ctrl-C ends it, and what was found till then is written.
 
     A file is read a second time for its pictures: one block of space for all frames holds their 3D view still, and only
-    the end knows it. What a webcam saw is drawn at once, and its view follows the people.
+    the end knows it. What is live is drawn at once, and its view follows the people.
 
     Returns:
         an entry per frame, as `detect_in_images`.
@@ -136,21 +179,23 @@ def detect_in_video(
         OSError, VideoError: results cannot be written to `output`, which must be there.
     """
     page, shown = PosePage(one_scene=True), dict[int, DetectedPeople]()
-    batch_size = predictor.batch_size if video.path else 1  # a webcam's frames are worth most when new
-    target = output / f"{Path(video.name).stem.replace(' ', '_')}_poses.mp4"
-    export = PoseExport(output, options.skeleton or predictor.skeleton, options.save, options.camera_of, video.fps)
+    batch_size = 1 if video.is_live else predictor.batch_size  # live frames are worth most when new
+    target = output / f"{_name_of(video)}_poses.mp4"
+    skeleton = options.skeleton or predictor.skeleton
+    export = PoseExport(output, skeleton, options.save, options.camera_of, video.fps, options.floor)
     with VideoWriter(target, video.fps) as writer:
         with video, contextlib.suppress(KeyboardInterrupt), export:
             followed = _followed(_found_in_frames(predictor, islice(video, max_frames), batch_size), options)
             for frame, people in tqdm(followed, total=max_frames or video.num_frames, unit="frame", desc="detecting"):
-                error = "" if people is not None else f"{video.name}: frame {frame.number} does not decode"
-                people = export.add(PosedImage(video.name, people, error, frame.number, frame.time))
+                file = video.file_of(frame.number)
+                error = "" if people is not None else f"{file}: frame {frame.number} does not decode"
+                people = export.add(PosedImage(file, people, error, frame.number, frame.time))
                 if people is None or frame.image is None:
                     _LOGGER.error("%s", error)
                     continue
                 if options.html:
                     page.add(people, _rgb(frame.image), f"frame {frame.number}")
-                if options.pictures and video.path:
+                if options.pictures and not video.is_live:
                     shown[frame.number] = people
                 elif options.pictures:
                     writer.write(draw_people(_rgb(frame.image), people), frame.time)
@@ -183,16 +228,21 @@ def _followed(
         yield frame, people
 
 
-def _draw_again(video: VideoReader, shown: Mapping[int, DetectedPeople], writer: VideoWriter) -> None:
+def _draw_again(video: VideoReader | ImageSequence, shown: Mapping[int, DetectedPeople], writer: VideoWriter) -> None:
     """Reads the frames again that people are known of, and writes their pictures, the 3D view standing still."""
-    if not shown or video.path is None:
+    if not shown:
         return
     bounds = common_bounds(map(scene_of, shown.values()))
-    with VideoReader(video.path) as again:
+    with video.reopened() as again:
         frames = islice(again, max(shown) + 1)
         for frame in tqdm(frames, total=max(shown) + 1, unit="frame", desc="drawing"):
             if frame.image is not None and frame.number in shown:
                 writer.write(draw_people(_rgb(frame.image), shown[frame.number], bounds), frame.time)
+
+
+def _name_of(video: VideoReader | ImageSequence) -> str:
+    """What its files are called after: a stream's address holds signs that no file name may."""
+    return short_name(re.sub(r"\W+", "_", video.name) if video.is_live else Path(video.name).stem.replace(" ", "_"))
 
 
 def _rgb(bgr: np.ndarray) -> np.ndarray:

@@ -36,7 +36,12 @@ def launch_processes(
         num_processes: on each machine; torchrun's own number counts where it is used.
         num_machines, machine_rank: this command is given on each of so many machines, with its own rank.
         dist_url: where the machines meet, tcp://HOST:PORT of the first.
+
+    Raises:
+        ValueError: a GPU is asked for, and there is none.
     """
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"MODEL.DEVICE is {device}, and there is no GPU here: add MODEL.DEVICE cpu to the command")
     if all(name in os.environ for name in _TORCHRUN):
         _join(main, args, device)
     elif device == "cpu":

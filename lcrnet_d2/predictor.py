@@ -15,12 +15,13 @@ from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 from detectron2.structures import Instances
+from PIL import Image as PillowImage
 from torch import nn
 
 from .checkpoint import LCRNetCheckpointer
 from .config import CONFIGS, load_config
 from .data import read_image
-from .data.images import check_image_size
+from .data.images import check_image_size, pixels_of
 from .detected_people import DetectedPeople
 from .modeling import with_test_time_augmentation
 from .pose_lifting import build_pose_lifting
@@ -29,8 +30,8 @@ from .structures import SKELETONS
 
 __all__ = ["Image", "PosePredictor", "find_config"]
 
-#: A file, or (H, W, 3) uint8 pixels.
-Image = str | Path | np.ndarray
+#: A file, (H, W, 3) or grey (H, W) uint8 pixels, or an image of Pillow.
+Image = str | Path | np.ndarray | PillowImage.Image
 
 
 class PosePredictor:
@@ -94,9 +95,9 @@ class PosePredictor:
     ) -> DetectedPeople | list[DetectedPeople]:
         """
         Args:
-            images: one image or several, of any sizes: files, or (H, W, 3) uint8 arrays; an array of four
-                dimensions is a batch.
-            image_format: order of the arrays' channels; "BGR" as OpenCV and Detectron2 have it. Files know theirs.
+            images: one image or several, of any sizes: files, images of Pillow, or uint8 arrays (H, W, 3) or, grey,
+                (H, W); an array of four dimensions is a batch.
+            image_format: order of the arrays' channels; "BGR" as OpenCV and Detectron2 have it. All else knows its own.
 
         Returns:
             per image the people of at least `score_threshold`, in its own pixels; not a list for one image.
@@ -107,7 +108,7 @@ class PosePredictor:
         """
         if image_format not in ("BGR", "RGB"):
             raise ValueError(f"image_format is {image_format!r}, expected 'BGR' or 'RGB'")
-        if isinstance(images, str | Path) or (isinstance(images, np.ndarray) and images.ndim == 3):
+        if isinstance(images, str | Path | PillowImage.Image) or (isinstance(images, np.ndarray) and images.ndim < 4):
             return self([images], image_format)[0]
         inputs = [self._network_input(image, image_format) for image in images]
         people: list[DetectedPeople] = [DetectedPeople.nobody(self.skeleton, (0, 0))] * len(inputs)
@@ -135,7 +136,11 @@ class PosePredictor:
         expected = self.cfg.INPUT.FORMAT
         if isinstance(image, str | Path):
             pixels = read_image(image, expected)
+        elif isinstance(image, PillowImage.Image):
+            pixels = pixels_of(image, expected)
         else:
+            if isinstance(image, np.ndarray) and (image.ndim == 2 or image.shape[2:] == (1,)):
+                image = np.repeat(image.reshape(*image.shape[:2], 1), 3, 2)
             check_pixels(image)
             pixels = image if image_format == expected else image[:, :, ::-1]
         height, width = pixels.shape[:2]
@@ -168,7 +173,9 @@ def check_pixels(image: np.ndarray) -> None:
     """ValueError unless (H, W, 3) uint8 of a size that files may have (`data.check_image_size`)."""
     if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         what = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise ValueError(f"an image is {what}; expected a file name or a uint8 array (H, W, 3)")
+        raise ValueError(
+            f"an image is {what}; expected a file name, an image of Pillow or a uint8 array (H, W, 3) or (H, W)"
+        )
     check_image_size(*image.shape[:2])
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import nn
 
 from lcrnet_d2.config import load_config
-from lcrnet_d2.export import OUTPUTS, ProposalNetwork, export_onnx, largest_differences, run_onnx
+from lcrnet_d2.export import ProposalNetwork, export_onnx, largest_differences, run_onnx
 from lcrnet_d2.modeling import Rules, integrate_pose_proposals
 from lcrnet_d2.modeling.joint_refinement import RefinementRules, refine_joints
 from lcrnet_d2.structures import BODY13, AnchorPoses, centre_poses

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from lcrnet_d2 import DetectedPeople, PosePredictor, model_zoo
 from lcrnet_d2.data import ImageFileError
@@ -78,6 +79,20 @@ def test_paths_arrays_and_channel_orders_mean_the_same(predictor: PosePredictor,
     assert not np.allclose(predictor(rgb).scores[:1], expected.scores[:1], rtol=1e-6)
 
 
+def test_images_of_pillow_and_grey_arrays(predictor: PosePredictor, tmp_path: Path) -> None:
+    """Notebooks hold these. A picture of Pillow knows its channels, and how it was held."""
+    rgb = Image.fromarray(picture(80, 120)[:, :, ::-1])
+    assert_same(predictor(rgb), predictor(picture(80, 120)))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    rgb.save(tmp_path / "turned.png", exif=exif)
+    assert predictor(Image.open(tmp_path / "turned.png")).image_size == (120, 80)
+    grey = picture(80, 120)[:, :, 0]
+    for alike in (grey, grey[:, :, None], Image.fromarray(grey)):
+        assert_same(predictor(alike), predictor(np.stack([grey] * 3, 2)))
+        assert_same(predictor([alike])[0], predictor(alike))
+
+
 def test_people_are_numpy_in_the_pictures_own_pixels(predictor: PosePredictor) -> None:
     small, large = predictor([picture(80, 120), cv2.resize(picture(80, 120), (240, 160))])
     for people in (small, large):
@@ -89,8 +104,6 @@ def test_people_are_numpy_in_the_pictures_own_pixels(predictor: PosePredictor) -
 
 
 def test_a_grey_palette_or_rotated_file_is_read_upright(predictor: PosePredictor, tmp_path: Path) -> None:
-    from PIL import Image
-
     image = Image.fromarray(picture(60, 90))
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees
@@ -116,7 +129,7 @@ def test_nobody(weights: Path) -> None:
 @pytest.mark.parametrize(
     "image",
     [
-        *(np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8), None),
+        *(np.zeros((4, 4, 2), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8), None),
         np.zeros((5000, 1, 3), np.uint8),  # resized, it would have no width; files of such a shape are refused too
     ],
 )

@@ -24,9 +24,10 @@ from detectron2.data import DatasetCatalog
 from torch import Tensor
 
 import lcrnet_d2  # noqa: F401  registers the data sets
-from demo import check_writable
+from lcrnet_d2.command_line import run_command
 from lcrnet_d2.data.datasets.pose_json import load_pose_json
 from lcrnet_d2.data.known_poses import MAX_POSES, known_poses
+from lcrnet_d2.demo import check_writable
 from lcrnet_d2.mocap import PoseBase, ViewRanges, random_views
 from lcrnet_d2.structures import BODY13, SKELETONS, AnchorPoses, Skeleton
 from lcrnet_d2.structures.anchor_clustering import cluster_poses, with_mirrored
@@ -165,4 +166,4 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -4,8 +4,9 @@
     tools/check_pose_file.py mine.json --images photos
 
 Prints what is in the file: images, people, 3D poses, how often each joint is annotated. Then what is wrong with it:
-pictures that are not there or of another size, boxes outside their picture or without their joints, 3D poses that do
-not project onto their 2D (wrong axes). The exit code is 1 if anything is; a file that cannot be read at all says why.
+pictures that are not there or of another size, boxes outside their picture or without their joints, joints annotated at
+0, 0, the same person twice, 3D poses that do not project onto their 2D (wrong axes). The exit code is 1 if anything is;
+a file that cannot be read at all says why.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from lcrnet_d2.command_line import run_command
 from lcrnet_d2.data.datasets.pose_json import PoseFileError, image_size, load_pose_json, summary
 from lcrnet_d2.mocap import is_searchable
-from lcrnet_d2.structures import SKELETONS, Skeleton
+from lcrnet_d2.structures import PIXEL_CENTRE, SKELETONS, Skeleton
 
 # Correlation of the 3D pose's x, y with the 2D joints, both centred: 1 for an orthographic camera. Of 8,823 synthetic
 # people under perspective 0.1 % are below 0.75 and one is below 0.5.
@@ -76,14 +78,21 @@ def image_problems(record: dict[str, Any]) -> Iterator[str]:
 
 
 def people_problems(record: dict[str, Any], skeleton: Skeleton) -> Iterator[str]:
+    met = []
     for number, person in enumerate(record["annotations"]):
         where = f"{record['file_name']}: person {number}"
         x1, y1, x2, y2 = person["bbox"]
         if min(x2, record["width"]) <= max(x1, 0) or min(y2, record["height"]) <= max(y1, 0):
             yield f"{where}: its box {[x1, y1, x2, y2]} (x1, y1, x2, y2) has no part in the picture"
+        if (same := (person["bbox"], person.get("keypoints"))) in met:
+            yield f"{where}: it is the same as person {met.index(same)}"
+        met.append(same)
         if person["iscrowd"] or "keypoints" not in person:
             continue
         keypoints = np.reshape(person["keypoints"], (-1, 3))
+        nowhere = (keypoints[:, :2] == PIXEL_CENTRE).all(1) & (keypoints[:, 2] > 0)
+        if nowhere.any():
+            yield f"{where}: {nowhere.sum()} of its joints are marked as annotated at 0, 0"
         annotated = keypoints[keypoints[:, 2] > 0, :2]
         inside = ((annotated >= [x1, y1]) & (annotated <= [x2, y2])).all(1)
         if 2 * inside.sum() < len(inside):
@@ -127,4 +136,4 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main, OSError)

@@ -26,6 +26,7 @@ from typing import Any
 
 from detectron2.data import DatasetCatalog
 
+from lcrnet_d2.command_line import run_command
 from lcrnet_d2.config import load_config
 from lcrnet_d2.data.datasets.builtin import register_pose_files
 from lcrnet_d2.data.datasets.pose_json import load_pose_json
@@ -135,4 +136,4 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

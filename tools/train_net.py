@@ -16,11 +16,13 @@ import argparse
 from typing import Any
 
 from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog
 from detectron2.engine import default_argument_parser, default_setup
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
 
 from lcrnet_d2.checkpoint import LCRNetCheckpointer
+from lcrnet_d2.command_line import run_command
 from lcrnet_d2.config import load_config
 from lcrnet_d2.data.datasets.builtin import register_pose_files
 from lcrnet_d2.engine import LCRNetTrainer, evaluate_model
@@ -44,21 +46,37 @@ def main(args: argparse.Namespace) -> Any:
 
 def setup(args: argparse.Namespace) -> CfgNode:
     import_projects(args.imports)  # in each process
-    cfg = load_config(args.config_file, args.opts)
+    cfg = configured(args)
     register_pose_files(cfg)
+    unknown = sorted(set(cfg.DATASETS.TRAIN) - set(DatasetCatalog.list()))
+    if unknown and not args.eval_only:
+        raise ValueError(f"DATASETS.TRAIN names {unknown}, which are neither in DATASETS.POSE_FILES nor built in")
     default_setup(cfg, args)
     return cfg
+
+
+def configured(args: argparse.Namespace) -> CfgNode:
+    try:
+        return load_config(args.config_file, args.opts)
+    except (KeyError, AssertionError) as error:  # of the command line's keys; those of the file are a ValueError
+        raise ValueError(f"{' '.join(args.opts)}: {error.args[0]}") from error
 
 
 def launch_main(args: argparse.Namespace) -> None:
     """In one process or several: --num-gpus counts GPUs, or with MODEL.DEVICE cpu processes; or under torchrun."""
     import_projects(args.imports)
-    device = load_config(args.config_file, args.opts).MODEL.DEVICE
+    device = configured(args).MODEL.DEVICE
     machines = (args.num_machines, args.machine_rank, args.dist_url)
     launch_processes(main, (args,), device, args.num_gpus, *machines)
 
 
-if __name__ == "__main__":
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = default_argument_parser(epilog=__doc__)
     add_import_argument(parser)
-    launch_main(parser.parse_args())
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    arguments = parse_arguments()
+    # What stops a training is in its log too, with the traceback.
+    run_command(lambda: launch_main(arguments), OSError, ValueError, FloatingPointError)

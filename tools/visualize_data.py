@@ -28,6 +28,7 @@ from detectron2.utils.env import seed_all_rng
 from torch import Tensor
 from tqdm import tqdm
 
+from lcrnet_d2.command_line import run_command
 from lcrnet_d2.config import load_config
 from lcrnet_d2.data import build_training_mapper, load_anchor_poses
 from lcrnet_d2.data.datasets.builtin import register_pose_files
@@ -156,4 +157,4 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -2,8 +2,6 @@
 
 A `Scene` is a picture as any of the three gives it. Only the .mat knows the video of a picture, and only it has
 the pictures without poses and the people without joints; the others hold one person per entry.
-Pixels are taken to be counted from 0: in the .h5 of 2,958 people 12 joints lie at y = 0, the border, and 5 to 9
-at each of y = 1 to 4.
 """
 
 from __future__ import annotations
@@ -30,7 +28,8 @@ _EXTRAS = ("objpos", "scale", "head_box", "head_size", "group", "single_person")
 
 @dataclass(frozen=True)
 class SubjectJoints:
-    """One person: joints (16, 3) x, y px and v (0 not annotated, 1 hidden, 2 seen); what else the source says, or None.
+    """One person, pixels counted from 0: joints (16, 3) x, y px and v (0 not annotated, 1 hidden, 2 seen); what else
+    the source says, or None.
 
     Attributes:
         objpos: rough position x, y, px.

@@ -1,5 +1,9 @@
 """The three files MPII's annotations travel in, each to a list of `Scene`s.
 
+All three count pixels from 1, as Matlab does, a `Scene` from 0: of 278,866 joints clicked on in 19,919 people (all but
+neck and head top, which come from a box) not one has a coordinate of 0, 22 have one of 1. HRNet and mmpose subtract 1
+too.
+
 PCKh's head size, 0.6 times the diagonal of the head box, is 25 times MPII's `scale`: for all 2,958 people of the
 stacked hourglass' valid.h5 its head size (`normalize`) is that number to the last digit. So the two files without
 head boxes have head sizes all the same.
@@ -26,6 +30,7 @@ __all__ = ["read_hourglass_h5", "read_hrnet_json", "read_mpii", "read_release_ma
 _J = len(MPII16)
 _HEAD_SIZE_OF_DIAGONAL = 0.6
 _HEAD_SIZE_OF_SCALE = 25.0
+_FIRST_PIXEL = 1.0
 
 
 def read_mpii(path: Path, groups: Path | None = None) -> list[Scene]:
@@ -95,7 +100,7 @@ def _mat_person(where: str, rect: Any) -> SubjectJoints:
             raise PoseFileError(f"{where}: joint id {number}, expected 0 to {_J - 1}")
         # is_visible is a number, a text or empty; where it is empty (head) nothing says the joint is hidden.
         hidden = str(getattr(point, "is_visible", "")) in ("0", "0.0")
-        joints[number] = (float(point.x), float(point.y), 1 if hidden else 2)
+        joints[number] = (float(point.x) - _FIRST_PIXEL, float(point.y) - _FIRST_PIXEL, 1 if hidden else 2)
     head_box, head_size = _mat_head_box(rect), None
     if head_box is not None:
         head_size = _HEAD_SIZE_OF_DIAGONAL * math.hypot(head_box[2] - head_box[0], head_box[3] - head_box[1])
@@ -104,11 +109,12 @@ def _mat_person(where: str, rect: Any) -> SubjectJoints:
 
 def _mat_place(rect: Any) -> tuple[float, float] | None:
     x, y = (_mat_number(getattr(rect, "objpos", None), name) for name in ("x", "y"))
-    return None if x is None or y is None else (x, y)
+    return None if x is None or y is None else (x - _FIRST_PIXEL, y - _FIRST_PIXEL)
 
 
 def _mat_head_box(rect: Any) -> tuple[float, float, float, float] | None:
-    x1, y1, x2, y2 = (_mat_number(rect, name) for name in ("x1", "y1", "x2", "y2"))
+    corners = [_mat_number(rect, name) for name in ("x1", "y1", "x2", "y2")]
+    x1, y1, x2, y2 = (None if corner is None else corner - _FIRST_PIXEL for corner in corners)
     return None if x1 is None or y1 is None or x2 is None or y2 is None else (x1, y1, x2, y2)
 
 
@@ -184,8 +190,8 @@ def _scenes(rows: list[tuple[str, np.ndarray, np.ndarray, Any, Any]]) -> list[Sc
     """People of the same picture together, in the order of the file."""
     scenes: dict[str, Scene] = {}
     for name, points, visibility, center, scale in rows:
-        joints = np.concatenate([points, visibility[:, None]], 1)
-        place = None if center is None else (float(center[0]), float(center[1]))
+        joints = np.concatenate([points - _FIRST_PIXEL, visibility[:, None]], 1)
+        place = None if center is None else (float(center[0]) - _FIRST_PIXEL, float(center[1]) - _FIRST_PIXEL)
         scale = None if scale is None else float(scale)
         head_size = None if scale is None else _HEAD_SIZE_OF_SCALE * scale
         person = SubjectJoints(joints, place, scale, head_size=head_size)

@@ -22,22 +22,25 @@ sys.path.extend(
 )
 
 from test_bvh import bvh
-from test_c3d import c3d
+from test_c3d import as_mips, c3d
 
 from lcrnet_d2.checkpoint.array_pickle import load_array_pickle, load_torch_file
 from lcrnet_d2.checkpoint.tfjs_graph import read_graph_weights
 from lcrnet_d2.data.datasets.pose_json import PoseFileError, load_pose_json
 from lcrnet_d2.data.images import ImageFileError, read_image
+from lcrnet_d2.evaluation.keypoint_files import read_coco_results
 from lcrnet_d2.evaluation.predictions_json import load_predictions
 from lcrnet_d2.mocap import Lifter, PoseBase
 from lcrnet_d2.mocap.asf import parse_asf
 from lcrnet_d2.mocap.asf_amc import parse_amc
 from lcrnet_d2.mocap.bvh import read_bvh
 from lcrnet_d2.mocap.c3d import read_c3d
+from lcrnet_d2.mocap.rigs import read_rig
 from lcrnet_d2.mocap.take import BrokenTakeError
 from lcrnet_d2.mocap.takes import find_takes
 from lcrnet_d2.structures import BODY13, COCO17, AnchorPoses
 from lcrnet_d2.structures.anchor_clustering import cluster_poses
+from lcrnet_d2.video.frames import VideoError, VideoReader, VideoWriter
 from mocap_support import amc, asf
 from sources.coco import read_coco
 from sources.lspe import read_lspe_joints
@@ -131,6 +134,31 @@ def _tfjs_graph(path: Path) -> None:
     path.write_text(json.dumps({"format": "graph-model", "weightsManifest": manifest}))
 
 
+def _video(path: Path) -> None:
+    pictures = np.random.default_rng(0).integers(0, 255, (5, 24, 32, 3), dtype=np.uint8)
+    with VideoWriter(path, 10) as writer:
+        for number, picture in enumerate(pictures):
+            writer.write(picture, number / 10)
+
+
+def _read_video(path: Path) -> None:
+    with VideoReader(path) as video:
+        for _ in video:
+            pass
+
+
+def _coco_results(path: Path) -> None:
+    path.write_text(json.dumps([{"image_id": 1, "category_id": 1, "keypoints": [9.5, 8.0, 2] * 17, "score": 0.5}]))
+
+
+_RECORDS = [{"file_name": "1.jpg", "image_id": 1, "width": 64, "height": 48}]
+
+
+def _rig(path: Path) -> None:
+    joints = {joint: {joint: 0.5, "Hips": 0.5} for joint in BODY13.joints}
+    path.write_text(json.dumps({"up": "z", "joints": joints}))
+
+
 def _archive(path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("01/01.asf", asf())
@@ -160,6 +188,10 @@ READERS: dict[str, Reader] = {
     "JPEG": Reader(".jpg", _image, read_image, (ImageFileError,)),
     "WebP": Reader(".webp", _image, read_image, (ImageFileError,)),
     "TIFF": Reader(".tif", _image, read_image, (ImageFileError,)),
+    "AVIF": Reader(".avif", _image, read_image, (ImageFileError,)),
+    "video": Reader(".mp4", _video, _read_video, (VideoError,)),
+    "COCO results": Reader(".json", _coco_results, lambda p: read_coco_results(p, BODY13, _RECORDS)),
+    "rig JSON": Reader(".json", _rig, read_rig),
     "checkpoint .pth": Reader(".pth", _checkpoint, load_torch_file),
     "weights .pkl": Reader(".pkl", _pickle, load_array_pickle),
     "TFJS graph model": Reader(".json", _tfjs_graph, read_graph_weights),
@@ -174,5 +206,6 @@ READERS: dict[str, Reader] = {
         (BrokenTakeError,),
     ),
     "C3D": Reader(".c3d", lambda p: p.write_bytes(c3d(p.parent)), read_c3d, (BrokenTakeError,)),
+    "MIPS C3D": Reader(".c3d", lambda p: p.write_bytes(as_mips(c3d(p.parent))), read_c3d, (BrokenTakeError,)),
     "zip of takes": Reader(".zip", _archive, _read_archive, (BrokenTakeError,)),
 }

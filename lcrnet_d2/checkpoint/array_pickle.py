@@ -18,6 +18,8 @@ from typing import IO, Any
 import numpy as np
 import torch
 
+from ..structures.bounded_files import instead_of
+
 __all__ = ["UNREADABLE", "ArrayUnpickler", "load_array_pickle", "load_torch_file", "refuse_memory_bomb"]
 
 #: What readers of pickles and of torch's files raise for files that are cut short, damaged or of another kind.
@@ -169,7 +171,7 @@ def load_torch_file(path: str | Path) -> Any:
     except (*UNREADABLE, OSError) as error:  # OSError: torch reads where the archive's table of contents points to
         named = re.search(r"GLOBAL (\S+)", str(error))
         reason = f"it names {named[1]}; only tensors and plain containers are read" if named else str(error)
-        first_line = reason.partition("\n")[0] or type(error).__name__  # an empty file has no message
+        first_line = instead_of(path) or reason.partition("\n")[0] or type(error).__name__
         raise ValueError(f"refused to read {path}: {first_line}") from error
 
 
@@ -198,7 +200,7 @@ def load_array_pickle(path: str | Path) -> dict[str, Any]:
             refuse_memory_bomb(file)
             data = ArrayUnpickler(file, encoding="latin1").load()
     except UNREADABLE as error:
-        raise ValueError(f"refused to read the pickle {path}: {error}") from error
+        raise ValueError(f"refused to read the pickle {path}: {instead_of(path) or error}") from error
     if not isinstance(data, dict):
         raise ValueError(f"{path} holds a {type(data).__name__}, expected a dict of weights")
     return data

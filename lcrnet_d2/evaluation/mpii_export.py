@@ -7,8 +7,8 @@ Both files hold a Matlab structure array `pred` with
 single person (pred_keypoints_mpii.mat): i runs over `RELEASE.annolist(RELEASE.img_train == 0)`, r over its
 annorect as they are; people to be evaluated have 16 points with id 0 to 15, the others none.
 multi-person (pred_keypoints_mpii_multi.mat): i runs over the groups as getMultiPersonGroups.m gives them, r
-over the people predicted there. `mpii_submission` makes both of predictions. Pixels are those of MPII's own
-annotations, which this package's reader takes for indices from 0: what is learnt from them goes back as it came.
+over the people predicted there. `mpii_submission` makes both of predictions. Pixels are counted from 1, as MPII's own
+annotations count them.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ __all__ = ["export_multi_person", "export_single_person", "to_mpii16"]
 # people of MPII's usual validation split: 98.7 % of true head tops are then within half a head size of the one
 # made of their middle of head. The middle itself, half a head away, never is.
 _HEAD_TOP, _UPPER_NECK = 1.68, 0.32
+_FIRST_PIXEL = 1  # Matlab's
 
 
 def to_mpii16(poses_2d: np.ndarray, skeleton: Skeleton) -> np.ndarray:
@@ -84,7 +85,7 @@ def _image(people: Sequence[np.ndarray | None]) -> dict[str, Any]:
 
 def _points(pose: np.ndarray, score: float | None = None) -> np.ndarray:
     scored: dict[str, Any] = {} if score is None else {"score": score}
-    pixels = (np.asarray(pose, dtype=np.float64) - PIXEL_CENTRE).tolist()
+    pixels = (np.asarray(pose, dtype=np.float64) - PIXEL_CENTRE + _FIRST_PIXEL).tolist()
     rows = [{"x": x, "y": y, "id": float(number), **scored} for number, (x, y) in enumerate(pixels)]
     return _structs(rows, ("x", "y", "id", *scored))
 

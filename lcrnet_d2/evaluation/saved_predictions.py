@@ -1,7 +1,7 @@
 """Saved predictions of either kind, tied to the images of a data set.
 
 Kinds: what `predictions_json.save_predictions` writes (NMS and PPI), and the poses.json of outputs/pose_file.py
-(PPI only); both hold COCO pixel indices.
+(PPI only); both hold COCO pixel indices. Of other programs, in 2D: COCO's results and OpenPose's folder of JSON.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 
 from ..structures import PIXEL_CENTRE, Skeleton
 from ..structures.bounded_files import read_json
+from .keypoint_files import read_coco_results, read_openpose
 from .people import ImagePredictions, PredictedPeople
 from .predictions_json import load_predictions
 
@@ -36,14 +37,36 @@ def read_saved_predictions(
     Raises:
         FileNotFoundError: no such file.
         ValueError: neither kind of file, another version, other joints, an image that is not in the data set
-            or could be several.
+            or could be several, or is of another size there: predictions of a resized picture.
     """
+    if Path(path).is_dir():
+        return read_openpose(path, skeleton, records)
     if not Path(path).is_file():
         raise FileNotFoundError(f"no saved predictions at {path}")
+    with Path(path).open(errors="replace") as file:
+        if file.read(_HEAD_CHARACTERS).lstrip().startswith("["):
+            return read_coco_results(path, skeleton, records)
     predictions = _read_pose_file(path, skeleton) if _is_pose_file(path) else load_predictions(path, skeleton)
     ids = {record.get("image_id", record["file_name"]) for record in records}
     by_tail = {} if all(p.image_id in ids for p in predictions) else _by_tail(records)
-    return [p if p.image_id in ids else _identified(path, p, by_tail) for p in predictions]
+    identified = [p if p.image_id in ids else _identified(path, p, by_tail) for p in predictions]
+    _check_sizes(path, identified, records)
+    return identified
+
+
+def _check_sizes(
+    path: str | Path, predictions: Sequence[ImagePredictions], records: Sequence[Mapping[str, Any]]
+) -> None:
+    """A size of 0 x 0 is not known, as of MPII's test pictures."""
+    sizes = {record.get("image_id", record["file_name"]): (record["width"], record["height"]) for record in records}
+    others = [p for p in predictions if sizes[p.image_id] not in ((p.width, p.height), (0, 0))]
+    if others:
+        (width, height), first = sizes[others[0].image_id], others[0]
+        raise ValueError(
+            f"{path}: {len(others)} of {len(predictions)} images are of another size than in the data set, so their 2D "
+            f"poses cannot be compared: {first.file_name} is {first.width} x {first.height} px here and {width} x "
+            f"{height} px there; predict on the data set's own files"
+        )
 
 
 def _is_pose_file(path: str | Path) -> bool:

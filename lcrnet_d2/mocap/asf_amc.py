@@ -12,8 +12,8 @@ import numpy as np
 
 from .asf import MOVES, TURNS, AsfSkeleton, Bone, parse_asf
 from .kinematics import euler_rotations
-from .rigs import find_rig
-from .take import BrokenTakeError, Take, body_take, bounded_text, check_places, numbers, to_camera_axes
+from .rigs import RIGS, Rig, find_rig
+from .take import BrokenTakeError, Take, body_take, bounded_text, check_places, numbers, turned_upright
 
 __all__ = ["DEFAULT_FPS", "parse_amc", "parse_amc_rotations", "read_asf_amc"]
 
@@ -26,7 +26,14 @@ def read_asf_amc(asf: str | Path, amc: str | Path, fps: float = DEFAULT_FPS) -> 
     return parse_amc(Path(amc).read_bytes(), str(amc), parse_asf(Path(asf).read_bytes(), str(asf)), fps)
 
 
-def parse_amc(data: bytes, source: str, skeleton: AsfSkeleton, fps: float = DEFAULT_FPS) -> Take:
+def parse_amc(
+    data: bytes,
+    source: str,
+    skeleton: AsfSkeleton,
+    fps: float = DEFAULT_FPS,
+    up: str | None = None,
+    rig: Rig | None = None,
+) -> Take:
     """Reads a motion of a skeleton, whole or not at all.
 
     Args:
@@ -34,16 +41,18 @@ def parse_amc(data: bytes, source: str, skeleton: AsfSkeleton, fps: float = DEFA
         source: its name for messages and provenance.
         skeleton: of `parse_asf`.
         fps: frames per second; the format does not hold them.
+        up: axis that points up; None: y, if the person is upright with it (`turned_upright`).
+        rig: table of its joints; None: the one of `RIGS` that fits.
 
     Raises:
         BrokenTakeError: names file and line: a cut frame, a bone missing, unknown or named twice, a wrong number
             of values, frame numbers that do not count up by one, no frames, a rig without a table.
     """
-    rig, plain = find_rig(skeleton.tree, skeleton.source)
+    rig, plain = find_rig(skeleton.tree, skeleton.source, RIGS if rig is None else (rig,))
     frames, rotations, root_positions = parse_amc_rotations(data, source, skeleton)
     positions = skeleton.tree.positions(rotations, root_positions)
     joints = rig.joints_of(plain, positions) * skeleton.metres_per_unit
-    return body_take(to_camera_axes(joints, rig.up), frames, fps, source)
+    return body_take(turned_upright(joints, up or rig.up, "y", source), frames, fps, source)
 
 
 def parse_amc_rotations(

@@ -7,6 +7,7 @@ Shapes: F frames, B nodes, J joints of BODY13.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +16,8 @@ import numpy as np
 
 from ..structures import BODY13
 from .kinematics import NodeTree, end_of, euler_rotations
-from .rigs import Rig, find_rig
-from .take import BrokenTakeError, Take, body_take, bounded_text, check_places, numbers, to_camera_axes
+from .rigs import RIGS, Rig, find_rig
+from .take import BrokenTakeError, Take, body_take, check_places, numbers, text_of, turned_upright
 
 __all__ = ["KNOWN_UNITS", "BvhMotion", "parse_bvh", "parse_bvh_nodes", "read_bvh"]
 
@@ -57,12 +58,14 @@ class BvhMotion:
     source: str
 
 
-def read_bvh(path: str | Path, metres_per_unit: float | None = None) -> Take:
+def read_bvh(path: str | Path, metres_per_unit: float | None = None, up: str | None = None) -> Take:
     """A take from a file; see `parse_bvh`."""
-    return parse_bvh(Path(path).read_bytes(), str(path), metres_per_unit)
+    return parse_bvh(Path(path).read_bytes(), str(path), metres_per_unit, up)
 
 
-def parse_bvh(data: bytes, source: str, metres_per_unit: float | None = None) -> Take:
+def parse_bvh(
+    data: bytes, source: str, metres_per_unit: float | None = None, up: str | None = None, rig: Rig | None = None
+) -> Take:
     """Reads a motion, whole or not at all.
 
     Args:
@@ -70,23 +73,28 @@ def parse_bvh(data: bytes, source: str, metres_per_unit: float | None = None) ->
         source: its name for messages and provenance.
         metres_per_unit: the format does not say. None: the one of `KNOWN_UNITS` that brings thigh and shin
             nearest to an adult's.
+        up: axis that points up; the format does not say. None: the rig's, or y if the person is upright with it.
+        rig: table of its joints; None: the one of `RIGS` that fits.
 
     Raises:
         BrokenTakeError: names file and line: braces that do not close, a wrong number of frames or values, a rig
-            without a table, joints that stretch, a unit that cannot be told.
+            without a table, joints that stretch by more than a tenth, a unit or axis that cannot be told.
     """
     motion = parse_bvh_nodes(data, source)
-    rig, plain = find_rig(motion.tree, source)
+    rig, plain = find_rig(motion.tree, source, RIGS if rig is None else (rig,))
     scale = metres_per_unit or _metres_per_unit(rig, plain, motion.tree, source)
     joints = rig.joints_of(plain, motion.positions) * scale
-    return body_take(to_camera_axes(joints, rig.up), np.arange(1, len(joints) + 1), motion.fps, source)
+    poses = turned_upright(joints, up or rig.up, "y", source)
+    return body_take(poses, np.arange(1, len(joints) + 1), motion.fps, source)
 
 
 def parse_bvh_nodes(data: bytes, source: str) -> BvhMotion:
     """Reads all nodes of a motion; raises as `parse_bvh`."""
-    lines = bounded_text(data, source).splitlines()
+    text = text_of(data, source)
+    lines = text.splitlines()
     nodes, start = _hierarchy(lines, source)
-    fps, values = _motion(lines, start, sum(len(node.channels) for node in nodes), source)
+    is_ended = text.endswith(("\n", "\r"))
+    fps, values = _motion(lines, start, sum(len(node.channels) for node in nodes), source, is_ended)
     check_places(len(values), len(nodes), source)
     tree = NodeTree(
         tuple(node.name for node in nodes),
@@ -94,43 +102,46 @@ def parse_bvh_nodes(data: bytes, source: str) -> BvhMotion:
         np.array([node.offset for node in nodes]),
     )
     rotations, root_positions, column = {}, np.broadcast_to(tree.offsets[0], (len(values), 3)), 0
-    for node in nodes:
+    size = float(np.linalg.norm(np.ptp(tree.rest_positions(), axis=0)))
+    moved: dict[int, np.ndarray] = {}
+    for b, node in enumerate(nodes):
         channels = values[:, column : column + len(node.channels)]
         column += len(node.channels)
         moves, turns = _split(node, channels)
         if node.parent < 0 and moves is not None:
             root_positions = moves
         elif moves is not None:
-            _refuse_stretching(node, moves, source)
+            moved[b] = _stretched_offsets(node, moves, size, source)
         if turns is not None:
             rotations[node.name] = turns
-    return BvhMotion(tree, tree.positions(rotations, root_positions), fps, source)
+    return BvhMotion(tree, tree.positions(rotations, root_positions, moved), fps, source)
 
 
 def _hierarchy(lines: list[str], source: str) -> tuple[list[_Node], int]:
     """The nodes, and the index of the line after MOTION."""
     nodes: list[_Node] = []
     open_nodes: list[int] = []
-    for number, content in enumerate(lines, 1):
-        words = content.split()
-        if not words or words in (["HIERARCHY"], ["{"]):
+    pieces = ((number, piece.split()) for number, line in enumerate(lines, 1) for piece in re.split(r"([{}])", line))
+    for number, words in pieces:
+        word = words[0].upper() if words else "{"
+        if word in ("HIERARCHY", "{"):
             continue
-        if words[0] == "MOTION":
+        if word == "MOTION":
             _check_tree(nodes, open_nodes, source, number)
             return nodes, number
-        if words[0] in ("ROOT", "JOINT", "End"):
-            _check_place(words[0], nodes, open_nodes, source, number)
+        if word in ("ROOT", "JOINT", "END"):
+            _check_place(word, nodes, open_nodes, source, number)
             parent = open_nodes[-1] if open_nodes else -1
-            name = end_of(nodes[parent].name) if words[0] == "End" else "_".join(words[1:])
+            name = end_of(nodes[parent].name) if word == "END" else "_".join(words[1:])
             open_nodes.append(len(nodes))
             nodes.append(_Node(name, parent, number))
         elif not open_nodes:
             raise BrokenTakeError(source, number, f"{words[0][:40]!r} outside a joint")
-        elif words[0] == "}":
+        elif word == "}":
             open_nodes.pop()
-        elif words[0] == "OFFSET":
+        elif word == "OFFSET":
             nodes[open_nodes[-1]].offset = numbers(words[1:], source, number)
-        elif words[0] == "CHANNELS":
+        elif word == "CHANNELS":
             nodes[open_nodes[-1]].channels = _channels(words, source, number)
         else:
             raise BrokenTakeError(source, number, f"{words[0][:40]!r} is no word of a BVH hierarchy")
@@ -168,22 +179,30 @@ def _check_tree(nodes: list[_Node], open_nodes: list[int], source: str, line: in
         raise BrokenTakeError(source, line, f"joints named twice: {twice}")
 
 
-def _motion(lines: list[str], start: int, width: int, source: str) -> tuple[float, np.ndarray]:
-    """fps and (F, width) values of the lines from index `start` on."""
-    content = [(number, line.split()) for number, line in enumerate(lines[start:], start + 1) if line.strip()]
-    words = [words for _, words in content[:2]]
-    if len(words) < 2 or words[0][0] != "Frames:" or words[1][:2] != ["Frame", "Time:"]:
+def _motion(lines: list[str], start: int, width: int, source: str, is_ended: bool) -> tuple[float, np.ndarray]:
+    """fps and (F, width) values of the lines from index `start` on; `is_ended`: the last line has its end."""
+    content = [(number, line) for number, line in enumerate(lines[start:], start + 1) if line.strip()]
+    head = [
+        re.fullmatch(rf"\s*{words}\s*:\s*(\S+)\s*", line, re.IGNORECASE)
+        for words, (_, line) in zip((r"Frames", r"Frame\s*Time"), content, strict=False)
+    ]
+    if len(head) < 2 or head[0] is None or head[1] is None:
         raise BrokenTakeError(source, start + 1, "expected 'Frames: N' and 'Frame Time: seconds' after MOTION")
-    (count,) = numbers(words[0][1:2], source, content[0][0]) or [0.0]
-    (seconds,) = numbers(words[1][2:3], source, content[1][0]) or [0.0]
+    (count,) = numbers([head[0][1]], source, content[0][0])
+    (seconds,) = numbers([head[1][1]], source, content[1][0])
     if not seconds > 0 or not 0 < count < _MAX_FRAMES or count != int(count):
         raise BrokenTakeError(source, content[0][0], f"{count:g} frames of {seconds:g} s")
-    rows = content[2:]
+    rows = [(number, line.split()) for number, line in content[2:]]
     for number, row in rows:
         if len(row) != width:
             raise BrokenTakeError(source, number, f"{len(row)} values; the joints have {width} channels")
     if len(rows) != int(count):
         raise BrokenTakeError(source, len(lines), f"{len(rows)} frames follow, 'Frames:' says {int(count)}")
+    if not is_ended and len({len(word.partition(".")[2]) for word in rows[-1][1]}) != 1:
+        # Whether the last number is whole (-10.2 of -10.2227) shows where all have as many decimals.
+        rows.pop()
+    if not rows:
+        raise BrokenTakeError(source, len(lines), "its one frame may be cut: if the file is whole, add a line end")
     return 1.0 / seconds, np.array([numbers(row, source, number) for number, row in rows]).reshape(len(rows), width)
 
 
@@ -202,15 +221,22 @@ def _split(node: _Node, channels: np.ndarray) -> tuple[np.ndarray | None, np.nda
     return moves, turns
 
 
-def _refuse_stretching(node: _Node, moves: np.ndarray, source: str) -> None:
-    """Position channels of inner joints are 0 (added to OFFSET) or OFFSET itself (in its place), by exporter.
+def _stretched_offsets(node: _Node, moves: np.ndarray, size: float, source: str) -> np.ndarray:
+    """(F, 3) offsets of an inner joint with position channels, which are added to OFFSET or stand in its place, by
+    exporter: whichever stretches the bone less. Suits stretch it a little; beyond a tenth it could be either, unless
+    OFFSET is hardly anything (hips below a node that stands still): then both are the same.
 
-    Anything else would be read in two ways, and a body's bones do not stretch.
+    Args:
+        size: of the skeleton, of which a hundredth is hardly anything.
     """
     offset = np.array(node.offset)
-    tolerance = 1e-3 * max(float(np.abs(offset).max()), 1.0)
-    if np.abs(moves).max() > tolerance and np.abs(moves - offset).max() > tolerance:
-        raise BrokenTakeError(source, node.line, f"joint {node.name!r} moves against its parent: bones do not stretch")
+    offsets = min(moves, offset + moves, key=lambda reading: np.abs(reading - offset).max())
+    stretch = float(np.linalg.norm(offsets - offset, axis=1).max())
+    length = float(np.linalg.norm(offset))
+    if stretch > max(0.1 * length, 0.01 * size) and length > 0.01 * size:
+        reason = f"joint {node.name!r} moves against its parent by {stretch:.4g}: bones do not stretch"
+        raise BrokenTakeError(source, node.line, reason)
+    return offsets
 
 
 def _metres_per_unit(rig: Rig, plain: list[str], tree: NodeTree, source: str) -> float:

@@ -1,7 +1,8 @@
 """C3D: markers on the skin, turned into joints by the rule of `joints_from_markers`.
 
 Files are read by ezc3d (an extra dependency: pip install -e '.[mocap]'). Marker names are those of the Vicon
-set used by CMU (41 markers) and HDM05 (the same 41 and unnamed ones), with any prefix ("Daniel:LFHD").
+set used by CMU (41 markers) and HDM05 (the same 41 and unnamed ones), or of Plug-in Gait, with any prefix
+("Daniel:LFHD").
 Shapes: F frames, J joints of BODY13, M markers.
 """
 
@@ -10,12 +11,14 @@ from __future__ import annotations
 import struct
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from ..structures import BODY13
 from ..structures.guarded_reading import read_apart
-from .take import BrokenTakeError, Take, body_take, to_camera_axes
+from .c3d_mips import MIPS, as_intel
+from .take import UP_TO_CAMERA, BrokenTakeError, Take, body_take, turned_upright
 
 __all__ = ["MARKERS", "joints_from_markers", "parse_c3d", "read_c3d"]
 
@@ -25,9 +28,15 @@ MARKERS: tuple[str, ...] = (
     *(side + name for side in "LR" for name in ("SHO", "ELB", "WRA", "WRB", "KNE", "ANK", "HEE", "TOE", "MT5")),
 )
 
+#: What Plug-in Gait calls the waist markers; SACR is one in the place of both behind.
+_OTHER_NAMES = {"LFWT": ("LASI",), "RFWT": ("RASI",), "LBWT": ("LPSI", "SACR"), "RBWT": ("RPSI", "SACR")}
+#: Plug-in Gait has none of these; the foot's side direction is then taken from the waist.
+_NOT_NEEDED = ("LMT5", "RMT5")
+
 #: Byte of the processor -> byte with the sign of the header's scale: Intel, DEC (its words are swapped), MIPS.
-_SIGN_BYTE = {84: 15, 85: 13, 86: 12}
+_SIGN_BYTE = {84: 15, 85: 13, MIPS: 12}
 _METRES = {"m": 1.0, "dm": 0.1, "cm": 0.01, "mm": 0.001}
+_SHANK_M = 0.4  # from KNE to ANK; units differ by 10, so whatever has legs is told apart
 _BLOCK = 512
 _MAX_BYTES = 512 * 2**20
 # Seconds that ezc3d may take, whatever the size of the file, and for each MB: a hundred times what it takes.
@@ -43,44 +52,67 @@ _DEPTH = {"knee": 0.060, "ankle": 0.045, "elbow": 0.045, "shoulder": 0.060, "hea
 _HIP = {"side": 0.35, "behind": 0.20, "below": 0.44}
 
 
-def read_c3d(path: str | Path, up: str = "z") -> Take:
+def read_c3d(path: str | Path, up: str | None = None) -> Take:
     """A take from a file; see `parse_c3d`."""
     return parse_c3d(Path(path).read_bytes(), str(path), up)
 
 
-def parse_c3d(data: bytes, source: str, up: str = "z") -> Take:
+def parse_c3d(data: bytes, source: str, up: str | None = None) -> Take:
     """Reads a recording. Frames in which a needed marker is missing, or astray, are left out.
 
     Args:
         data: the file.
         source: its name for messages and provenance.
-        up: the studio's axis that points up; z for CMU and HDM05.
+        up: the studio's axis that points up. None: the one the file says (POINT:Y_SCREEN), else z, as in CMU and
+            HDM05, if the person is upright with it.
 
     Raises:
-        BrokenTakeError: no C3D, cut short, needed labels missing or there twice (two people), unknown unit, or
+        BrokenTakeError: no C3D, cut short, needed labels missing or there twice (two people), unknown unit or axis,
             no frame that shows all needed markers, markers that are no body's, or ezc3d crashes or hangs on it.
         ImportError: ezc3d is not installed.
     """
     _check_size(data, source)
-    labels, points, missing, unit, fps, first = _read_points(data, source)
-    columns = _columns(labels, source)
-    if unit not in _METRES:
-        raise BrokenTakeError(source, None, f"unit {unit[:20]!r}; known: {sorted(_METRES)}")
-    needed = points[:, columns] * _METRES[unit]
-    whole = np.isfinite(needed).all((1, 2)) & ~missing[:, columns].any(1) & (needed != 0).any(2).all(1)
+    if data[(data[0] - 1) * _BLOCK + 3] == MIPS:
+        try:
+            data = as_intel(data)
+        except ValueError as error:
+            raise BrokenTakeError(source, None, str(error)) from error
+    content = _read_points(data, source)
+    columns = _columns(content.labels, source)
+    places = content.points[:, list(columns.values())]
+    seen = np.isfinite(places).all(2) & ~content.missing[:, list(columns.values())] & (places != 0).any(2)
+    whole = seen.all(1)
     if not whole.any():
-        raise BrokenTakeError(source, None, f"none of its {len(points)} frames shows all of {list(MARKERS)}")
-    markers = dict(zip(MARKERS, needed[whole].transpose(1, 0, 2), strict=True))
-    joints = to_camera_axes(joints_from_markers(markers), up)
+        rarest = sorted(zip(seen.mean(0), columns, strict=True))[:5]
+        shares = ", ".join(f"{name} in {share:.0%}" for share, name in rarest)
+        raise BrokenTakeError(source, None, f"none of its {len(seen)} frames shows all markers; the rarest: {shares}")
+    markers = dict(zip(columns, places[whole].transpose(1, 0, 2), strict=True))
+    scale = _metres_per_unit(content.unit, markers, source)
+    joints = joints_from_markers({name: scale * place for name, place in markers.items()})
+    joints = turned_upright(joints, up, content.up or "z", source)
     near = (np.abs(joints - np.median(joints, 1, keepdims=True)) < _MAX_REACH).all((1, 2))
-    return body_take(joints[near], first + np.flatnonzero(whole)[near], fps, source)
+    return body_take(joints[near], content.first + np.flatnonzero(whole)[near], content.fps, source)
+
+
+def _metres_per_unit(unit: str, markers: dict[str, np.ndarray], source: str) -> float:
+    """Of the unit the file names, or where it names none of the one that makes a shank as long as shanks are."""
+    known = unit.lower().rstrip("s.")
+    known = {"metre": "m", "meter": "m", "centimetre": "cm", "centimeter": "cm"}.get(known, known)
+    known = {"millimetre": "mm", "millimeter": "mm"}.get(known, known)
+    if not known:
+        shank = float(np.median(np.linalg.norm(markers["LKNE"] - markers["LANK"], axis=1)))
+        return min(_METRES.values(), key=lambda metres: abs(np.log(max(shank, 1e-9) * metres / _SHANK_M)))
+    if known not in _METRES:
+        raise BrokenTakeError(source, None, f"unit {unit[:20]!r}; known: {sorted(_METRES)}")
+    return _METRES[known]
 
 
 def joints_from_markers(markers: dict[str, np.ndarray]) -> np.ndarray:
     """The marker rule: (F, J, 3) joint centres from (F, 3) markers by name, in any right-handed axes, metres.
 
     - wrist: midpoint of WRA and WRB, the two ends of the wrist bar.
-    - ankle: ANK moved inwards, along the foot's side direction (TOE to MT5, square to HEE-TOE).
+    - ankle: ANK moved inwards, along the foot's side direction (TOE to MT5, or of the waist where there is no MT5;
+      square to HEE-TOE).
     - knee: KNE moved inwards along the same direction, square to the shank.
     - hip: in the pelvis, whose axes are those of the waist markers (FWT, BWT).
     - shoulder: SHO moved down the trunk (from C7, CLAV to T10, STRN).
@@ -94,7 +126,8 @@ def joints_from_markers(markers: dict[str, np.ndarray]) -> np.ndarray:
     for side, sign in (("left", 1.0), ("right", -1.0)):
         ankle, knee, hip, elbow, wrist, shoulder = (f"{side}_{name}" for name in _LIMBS)
         m = {name[1:]: place for name, place in markers.items() if name[0] == side[0].upper()}
-        foot_side = _square_to(m["MT5"] - m["TOE"], m["TOE"] - m["HEE"])
+        outwards = m["MT5"] - m["TOE"] if "MT5" in m else sign * _leftwards(markers)
+        foot_side = _square_to(outwards, m["TOE"] - m["HEE"])
         joints[ankle] = m["ANK"] - _DEPTH["ankle"] * foot_side
         joints[knee] = m["KNE"] - _DEPTH["knee"] * _square_to(foot_side, m["KNE"] - m["ANK"])
         joints[hip] = hips[side]
@@ -119,13 +152,17 @@ def _head(m: dict[str, np.ndarray]) -> np.ndarray:
 
 def _hips(m: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     front, back = (m["LFWT"] + m["RFWT"]) / 2, (m["LBWT"] + m["RBWT"]) / 2
-    left = _unit(m["LFWT"] + m["LBWT"] - m["RFWT"] - m["RBWT"])
+    left = _leftwards(m)
     forward = _square_to(front - back, left)
     down = -np.cross(forward, left)
     width = np.linalg.norm(m["LFWT"] - m["RFWT"], axis=-1, keepdims=True)
     ahead = ((front - back) * forward).sum(-1, keepdims=True) / 2 - _HIP["behind"] * width
     middle = (front + back) / 2 + ahead * forward + _HIP["below"] * width * down
     return {"left": middle + _HIP["side"] * width * left, "right": middle - _HIP["side"] * width * left}
+
+
+def _leftwards(m: dict[str, np.ndarray]) -> np.ndarray:
+    return _unit(m["LFWT"] + m["LBWT"] - m["RFWT"] - m["RBWT"])
 
 
 def _unit(v: np.ndarray) -> np.ndarray:
@@ -140,6 +177,8 @@ def _square_to(v: np.ndarray, axis: np.ndarray) -> np.ndarray:
 
 def _check_size(data: bytes, source: str) -> None:
     """The header's claims against the file's length: ezc3d would fill a cut file's last frames with zeros."""
+    if not data:
+        raise BrokenTakeError(source, None, "the file is empty (0 bytes)")
     if len(data) > _MAX_BYTES:
         raise BrokenTakeError(source, None, f"{len(data)} bytes; a take has at most {_MAX_BYTES}")
     if len(data) < 2 * _BLOCK or data[1] != 0x50:
@@ -148,7 +187,7 @@ def _check_size(data: bytes, source: str) -> None:
     if not 0 <= parameters <= len(data) - 4 or data[parameters + 3] not in _SIGN_BYTE:
         raise BrokenTakeError(source, None, "not a C3D file: no parameters where its header says")
     processor = data[parameters + 3]
-    order = ">" if processor == 86 else "<"
+    order = ">" if processor == MIPS else "<"
     points, analog, first, last, _ = struct.unpack_from(order + "5H", data, 2)
     start = struct.unpack_from(order + "H", data, 16)[0]
     as_floats = bool(data[_SIGN_BYTE[processor]] & 0x80)  # a negative scale says: floats, not integers
@@ -160,11 +199,20 @@ def _check_size(data: bytes, source: str) -> None:
         raise BrokenTakeError(source, None, f"cut: {len(data)} bytes, its header says {claimed}")
 
 
-_Content = tuple[list[str], np.ndarray, np.ndarray, str, float, int]
+class _Content(NamedTuple):
+    """What a file says: labels; (F, M, 3) points and (F, M) True where a marker was not seen; unit, "" if it has none;
+    fps; number of the first frame; axis that points up, "" if it has none."""
+
+    labels: list[str]
+    points: np.ndarray
+    missing: np.ndarray
+    unit: str
+    fps: float
+    first: int
+    up: str
 
 
 def _read_points(data: bytes, source: str) -> _Content:
-    """Labels, (F, M, 3) points, (F, M) True where a marker was not seen, unit, fps, number of the first frame."""
     import ezc3d  # noqa: F401  here, as an ImportError is the caller's; the reader's process then has it loaded
 
     seconds = _SECONDS + _SECONDS_PER_MB * len(data) / 1e6
@@ -172,12 +220,14 @@ def _read_points(data: bytes, source: str) -> _Content:
         file.write(data)
         file.flush()
         try:
-            labels, points, missing, unit, fps, first = read_apart(seconds, _ezc3d_content, file.name)
+            content = read_apart(seconds, _ezc3d_content, file.name)
         except (OSError, ValueError, KeyError, IndexError, RuntimeError, MemoryError) as error:
             raise BrokenTakeError(source, None, f"ezc3d cannot read it: {error}") from error
-    if not fps > 0 or points.shape[1] < len(labels) or missing.shape != points.shape[:2]:
-        raise BrokenTakeError(source, None, f"{len(labels)} labels, points {points.shape}, {fps} frames per second")
-    return labels, points, missing, unit, fps, first
+    labels, points, missing = content.labels, content.points, content.missing
+    if not content.fps > 0 or points.shape[1] < len(labels) or missing.shape != points.shape[:2]:
+        reason = f"{len(labels)} labels, points {points.shape}, {content.fps} frames per second"
+        raise BrokenTakeError(source, None, reason)
+    return content
 
 
 def _ezc3d_content(path: str) -> _Content:
@@ -186,18 +236,29 @@ def _ezc3d_content(path: str) -> _Content:
 
     content = ezc3d.c3d(path)
     group = content["parameters"]["POINT"]
-    labels = [str(label) for label in group["LABELS"]["value"]]
-    unit, fps = str(group["UNITS"]["value"][0]).strip(), float(group["RATE"]["value"][0])
-    points = content["data"]["points"][:3].transpose(2, 1, 0)
-    missing = content["data"]["meta_points"]["residuals"][0].T < 0
-    first = int(content["header"]["points"]["first_frame"]) + 1  # ezc3d counts from 0
-    return labels, points, missing, unit, fps, first
+
+    def text(name: str) -> str:
+        values = group[name]["value"] if name in group else []
+        return str(values[0]).strip() if len(values) else ""
+
+    axis = text("Y_SCREEN").lower().lstrip("+")  # the axis of the studio that points up on the screen
+    return _Content(
+        labels=[str(label) for label in group["LABELS"]["value"]],
+        points=content["data"]["points"][:3].transpose(2, 1, 0),
+        missing=content["data"]["meta_points"]["residuals"][0].T < 0,
+        unit=text("UNITS"),
+        fps=float(group["RATE"]["value"][0]),
+        first=int(content["header"]["points"]["first_frame"]) + 1,  # ezc3d counts from 0
+        up=axis if axis in UP_TO_CAMERA else "",
+    )
 
 
-def _columns(labels: list[str], source: str) -> list[int]:
+def _columns(labels: list[str], source: str) -> dict[str, int]:
+    """Marker -> its column, of those the file has."""
     plain = [label.replace("_", ":").rsplit(":", 1)[-1].strip().upper() for label in labels]
-    absent = [marker for marker in MARKERS if marker not in plain]
-    twice = [marker for marker in MARKERS if plain.count(marker) > 1]
+    names = {marker: [n for n in (marker, *_OTHER_NAMES.get(marker, ())) if n in plain] for marker in MARKERS}
+    absent = [marker for marker, there in names.items() if not there and marker not in _NOT_NEEDED]
+    twice = [there[0] for there in names.values() if there and plain.count(there[0]) > 1]
     if absent or twice:
         raise BrokenTakeError(
             source,
@@ -205,4 +266,4 @@ def _columns(labels: list[str], source: str) -> list[int]:
             f"its labels are {labels[:100]}; missing: {absent}; there more than once: {twice}. The marker rule "
             f"needs each of {list(MARKERS)} once",
         )
-    return [plain.index(marker) for marker in MARKERS]
+    return {marker: plain.index(there[0]) for marker, there in names.items() if there}

@@ -6,7 +6,9 @@ not turn, named "<bone> end". Everything in the file's own axes and unit.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -33,12 +35,18 @@ class NodeTree:
     parents: tuple[int, ...]
     offsets: np.ndarray
 
-    def positions(self, rotations: dict[str, np.ndarray], root_positions: np.ndarray) -> np.ndarray:
+    def positions(
+        self,
+        rotations: dict[str, np.ndarray],
+        root_positions: np.ndarray,
+        moved: Mapping[int, np.ndarray] = MappingProxyType({}),
+    ) -> np.ndarray:
         """Places of all nodes: p_b = p_parent + G_parent o_b with G_b = G_parent L_b.
 
         Args:
             rotations: name -> (F, 3, 3) local rotation L; nodes without one do not turn.
             root_positions: (F, 3).
+            moved: node -> (F, 3) offsets in place of its own.
 
         Returns:
             (F, B, 3).
@@ -51,7 +59,8 @@ class NodeTree:
                 positions[:, b] = root_positions
                 turned.append(np.broadcast_to(np.eye(3), (len(root_positions), 3, 3)) if local is None else local)
                 continue
-            positions[:, b] = positions[:, parent] + turned[parent] @ self.offsets[b]
+            offset = moved[b][..., None] if b in moved else self.offsets[b][:, None]
+            positions[:, b] = positions[:, parent] + (turned[parent] @ offset)[..., 0]
             turned.append(turned[parent] if local is None else turned[parent] @ local)
         return positions
 

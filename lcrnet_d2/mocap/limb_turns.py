@@ -82,7 +82,7 @@ def _read(file: TakeFile, fps: float) -> TurnTake | BrokenTakeError:
         frames, rotations, root_positions = parse_amc_rotations(file.data, file.source, skeleton)
         turns = _canonical_turns(skeleton, rotations, len(frames))
         positions = skeleton.tree.positions(rotations, root_positions) * skeleton.metres_per_unit
-        joints = to_camera_axes(rig.joints_of(names, positions), rig.up)
+        joints = to_camera_axes(rig.joints_of(names, positions), "y")
         take = body_take(joints, frames, DEFAULT_FPS, file.source)
     except BrokenTakeError as error:
         return error

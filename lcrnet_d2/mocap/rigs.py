@@ -1,20 +1,26 @@
 """Which nodes of a rig are the 13 joints: one table per naming scheme.
 
-To add a rig, append a `Rig` to `RIGS`. Nodes are where a bone starts ("LeftKnee" of a BVH is the knee); the
-end of a last bone (a BVH's End Site) is "<bone> end". Prefixes up to a colon ("mixamorig:Hips") are ignored.
+Nodes are where a bone starts ("LeftKnee" of a BVH is the knee); the end of a last bone (a BVH's End Site) is
+"<bone> end". What differs between programs alone is ignored: prefixes ("mixamorig:Hips", "Bip01 L Thigh"), blanks,
+underscores, upper and lower case. A table of one's own is a JSON file (`read_rig`).
 """
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from ..structures import BODY13
+from ..structures.bounded_files import read_json, refused
 from .kinematics import NodeTree
-from .take import BrokenTakeError
+from .take import UP_TO_CAMERA, BrokenTakeError
 
-__all__ = ["RIGS", "Rig", "find_rig"]
+__all__ = ["RIGS", "Rig", "find_rig", "read_rig"]
 
 _LIMBS = ("ankle", "knee", "hip", "wrist", "elbow", "shoulder")
 _UPPER = ("shoulder", "elbow", "wrist", "head")
@@ -28,7 +34,7 @@ class Rig:
         name: shown in messages.
         nodes: joint of BODY13 -> weights of the nodes whose sum it is; the weights add up to 1.
             The head is the middle of the head: the midpoint of the head bone, where the rig has one.
-        up: axis that points up, "y" or "z".
+        up: axis that points up, where all files with these names agree.
         joined: pairs of nodes that lie in one place at rest, if the table is for such rigs only.
 
     Raises:
@@ -37,7 +43,7 @@ class Rig:
 
     name: str
     nodes: dict[str, dict[str, float]]
-    up: str = "y"
+    up: str | None = None
     joined: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
@@ -50,29 +56,49 @@ class Rig:
         pairs = {node for pair in self.joined for node in pair}
         return {node for weights in self.nodes.values() for node in weights} | pairs
 
+    def missing(self, names: Sequence[str]) -> list[str]:
+        """Nodes of the table that are not among the plain names."""
+        return sorted(node for node in self.needed if _plain(node) not in names)
+
     def joints_of(self, names: list[str], positions: np.ndarray) -> np.ndarray:
-        """(..., J, 3) joints from the (..., B, 3) positions of the named nodes."""
+        """(..., J, 3) joints from the (..., B, 3) positions of the nodes with these plain names."""
         weights = np.zeros((len(BODY13), len(names)))
         for row, joint in zip(weights, BODY13.joints, strict=True):
             for node, weight in self.nodes[joint].items():
-                row[names.index(node)] = weight
+                row[names.index(_plain(node))] = weight
         return weights @ positions
 
     def fits(self, names: list[str], rest: np.ndarray) -> bool:
         """Whether all nodes are there, and joined ones are joined in the rest pose (B, 3)."""
-        if not self.needed <= set(names):
+        if self.missing(names):
             return False
-        return all(np.allclose(rest[names.index(a)], rest[names.index(b)]) for a, b in self.joined)
+        pairs = ((names.index(_plain(a)), names.index(_plain(b))) for a, b in self.joined)
+        return all(np.allclose(rest[a], rest[b]) for a, b in pairs)
 
 
-def _rig(name: str, left: str, right: str, limbs: tuple[str, ...], head: dict[str, float], up: str = "y") -> Rig:
+def _plain(name: str) -> str:
+    name = re.sub(r"^(mixamorig|bip|biped)\d*[_ ]", "", name.rpartition(":")[2], flags=re.IGNORECASE)
+    return re.sub(r"[\s_]", "", name).lower()
+
+
+#: The middle of the head, by what a rig has: the first is half way along the head bone, the third as far above its
+#: start as the neck is long. Without a neck it is the start itself, some 10 cm too low.
+_HEADS = ({"Head": 0.5, "Head end": 0.5}, {"Head": 0.5, "HeadTop_End": 0.5}, {"Head": 2.0, "Neck": -1.0}, {"Head": 1.0})
+
+
+def _rig(name: str, left: str, right: str, limbs: str, head: dict[str, float] = _HEADS[0]) -> Rig:
     """`limbs`: patterns for ankle, knee, hip, wrist, elbow, shoulder, with {} where the side is written."""
     nodes = {
         f"{side}_{joint}": {pattern.format(written): 1.0}
         for side, written in (("left", left), ("right", right))
-        for joint, pattern in zip(_LIMBS, limbs, strict=True)
+        for joint, pattern in zip(_LIMBS, limbs.split(), strict=True)
     }
-    return Rig(name, {**nodes, "head": head}, up)
+    return Rig(name, {**nodes, "head": head})
+
+
+def _with_any_head(rig: Rig) -> Iterator[Rig]:
+    for head in _HEADS:
+        yield replace(rig, nodes=rig.nodes | {"head": head})
 
 
 def _without_thorax(rig: Rig, spine: tuple[str, str], neck: str) -> Rig:
@@ -93,66 +119,87 @@ def _without_thorax(rig: Rig, spine: tuple[str, str], neck: str) -> Rig:
     return replace(rig, name=f"{rig.name} (CMU, no thorax bone)", nodes=nodes, joined=((spine[1], neck),))
 
 
-_HEAD_BONE = {"Head": 0.5, "Head end": 0.5}
 _ASF = _rig(
     "CMU and HDM05 (ASF)",
     *("l", "r"),
     # The wrist is where `lwrist` ends, not where it starts: the markers on the wrist bar lie 58 mm from the end and
     # 94 mm from the start (HDM_dg_06-03_03), and elbow to end is as long as elbow marker to wrist markers.
-    ("{}foot", "{}tibia", "{}femur", "{}hand", "{}radius", "{}humerus"),
-    {"head": 0.5, "head end": 0.5},
+    "{}foot {}tibia {}femur {}hand {}radius {}humerus",
 )
-_MOTION_BUILDER = _rig(
-    "MotionBuilder",
-    *("Left", "Right"),
-    ("{}Foot", "{}Leg", "{}UpLeg", "{}Hand", "{}ForeArm", "{}Arm"),
-    _HEAD_BONE,
+_MOTION_BUILDER = _rig("MotionBuilder, Mixamo", "Left", "Right", "{}Foot {}Leg {}UpLeg {}Hand {}ForeArm {}Arm")
+_3DS_MAX = _rig("3dsMax, Xsens", "Left", "Right", "{}Ankle {}Knee {}Hip {}Wrist {}Elbow {}Shoulder")
+_MAKE_HUMAN = replace(
+    _rig(
+        "MakeHuman",
+        *("L", "R"),
+        "foot.{} lowerleg01.{} upperleg01.{} wrist.{} lowerarm01.{} upperarm01.{}",
+        {"head": 0.5, "oculi01.L": 0.25, "oculi01.R": 0.25},  # between the skull's base and the eyes; no head bone
+    ),
+    up="z",
 )
-_3DS_MAX = _rig(
-    "3dsMax",
-    *("Left", "Right"),
-    ("{}Ankle", "{}Knee", "{}Hip", "{}Wrist", "{}Elbow", "{}Shoulder"),
-    _HEAD_BONE,
-)
-_MAKE_HUMAN = _rig(
-    "MakeHuman",
-    *("L", "R"),
-    ("foot.{}", "lowerleg01.{}", "upperleg01.{}", "wrist.{}", "lowerarm01.{}", "upperarm01.{}"),
-    {"head": 0.5, "oculi01.L": 0.25, "oculi01.R": 0.25},  # between the skull's base and the eyes; no head bone
-    "z",
+_SUITS_AND_PROGRAMS = (
+    _rig("SMPL", "L", "R", "{}_Ankle {}_Knee {}_Hip {}_Wrist {}_Elbow {}_Shoulder"),
+    _rig("Rokoko", "Left", "Right", "{}Foot {}Shin {}Thigh {}Hand {}ForeArm {}Arm"),
+    _rig("OptiTrack", "L", "R", "{}Foot {}Shin {}Thigh {}Hand {}FArm {}UArm"),
+    _rig("3dsMax Biped", "L", "R", "{}Foot {}Calf {}Thigh {}Hand {}Forearm {}UpperArm"),
+    _rig("Unity", "Left", "Right", "{}Foot {}LowerLeg {}UpperLeg {}Hand {}LowerArm {}UpperArm"),
+    _rig("Unreal", "l", "r", "foot_{} calf_{} thigh_{} hand_{} lowerarm_{} upperarm_{}"),
+    _rig("Blender (Rigify)", "L", "R", "foot.{} shin.{} thigh.{} hand.{} forearm.{} upper_arm.{}"),
 )
 
 #: Tried in this order; the first that fits is used.
 RIGS: tuple[Rig, ...] = (
     _ASF,
     _without_thorax(_MOTION_BUILDER, ("Spine", "Spine1"), "Neck"),
-    _MOTION_BUILDER,
+    *_with_any_head(_MOTION_BUILDER),
     _without_thorax(_3DS_MAX, ("Chest", "Chest2"), "lowerneck"),
-    _3DS_MAX,
+    *_with_any_head(_3DS_MAX),
     _MAKE_HUMAN,
+    *(variant for rig in _SUITS_AND_PROGRAMS for variant in _with_any_head(rig)),
 )
 
 
-def find_rig(tree: NodeTree, source: str) -> tuple[Rig, list[str]]:
-    """The table that fits, and the nodes' names without prefixes.
+def read_rig(path: str | Path) -> Rig:
+    """A table from a JSON file: {"up": "z", "joints": {"left_knee": "LShin", "head": {"Head": 0.5, "Head end": 0.5}}}.
+
+    `joints` names a node for each joint of BODY13, or several with weights that add up to 1; `up` may be left out.
 
     Raises:
-        BrokenTakeError: no table fits, or a needed node is named twice; lists the joints there are, what the
-            nearest table lacks, and how to add one.
+        FileNotFoundError: no such file; ValueError: no such table.
     """
-    names = [name.rsplit(":", 1)[-1] for name in tree.names]
+    content = read_json(path)
+    with refused(path, "a table of a rig"):
+        nodes = {joint: {of: 1.0} if isinstance(of, str) else dict(of) for joint, of in content["joints"].items()}
+        if content.get("up") not in (None, *UP_TO_CAMERA):
+            raise ValueError(f"up is {content['up']!r}, expected one of {sorted(UP_TO_CAMERA)}")
+        return Rig(Path(path).name, nodes, content.get("up"))
+
+
+def find_rig(tree: NodeTree, source: str, rigs: Sequence[Rig] = RIGS) -> tuple[Rig, list[str]]:
+    """The table that fits, and the nodes' plain names.
+
+    Raises:
+        BrokenTakeError: no table fits, or a needed node is named twice; lists the joints there are, and gives the
+            nearest table to fill in.
+    """
+    names = [_plain(name) for name in tree.names]
     rest = tree.rest_positions()
-    fitting = [rig for rig in RIGS if rig.fits(names, rest)]
+    fitting = [rig for rig in rigs if rig.fits(names, rest)]
     if not fitting:
-        nearest = min(RIGS, key=lambda rig: len(rig.needed - set(names)))
-        raise BrokenTakeError(
-            source,
-            None,
-            f"unknown rig. Its joints: {', '.join(names[:200])}. The nearest table, {nearest.name!r}, needs also "
-            f"{sorted(nearest.needed - set(names))}. For a new naming scheme add a Rig to RIGS in "
-            f"lcrnet_d2/mocap/rigs.py that gives nodes for {list(BODY13.joints)}",
+        nearest = min(rigs, key=lambda rig: len(rig.missing(names)))
+        reason = (
+            f"unknown rig. Its joints: {', '.join(tree.names[:200])}. The nearest table, {nearest.name!r}, needs also "
+            f"{nearest.missing(names)}. Fill in the nodes of this table, save it as table.json and say "
+            f"--rig table.json: {_to_fill_in(nearest, dict(zip(names, tree.names, strict=True)))}"
         )
-    twice = sorted(node for node in fitting[0].needed if names.count(node) > 1)
+        raise BrokenTakeError(source, None, reason)
+    twice = sorted(node for node in fitting[0].needed if names.count(_plain(node)) > 1)
     if twice:
         raise BrokenTakeError(source, None, f"joints named twice: {twice}")
     return fitting[0], names
+
+
+def _to_fill_in(rig: Rig, written: dict[str, str]) -> str:
+    """The table with the nodes that there are, as the file writes them, and ? for the others."""
+    rows = {joint: {written.get(_plain(n), "?"): w for n, w in nodes.items()} for joint, nodes in rig.nodes.items()}
+    return json.dumps({"joints": {joint: next(iter(row)) if len(row) == 1 else row for joint, row in rows.items()}})

@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from functools import partial
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from .asf import parse_asf
 from .asf_amc import DEFAULT_FPS, parse_amc
 from .bvh import parse_bvh
 from .c3d import parse_c3d
+from .rigs import Rig
 from .take import BrokenTakeError, Take
 
 __all__ = ["TakeFile", "find_takes", "read_take", "read_takes", "subject_of"]
@@ -70,25 +71,33 @@ def find_takes(root: str | Path) -> Iterator[TakeFile | BrokenTakeError]:
             yield from _paired(partial(_archive_members, archive))
 
 
-def read_take(file: TakeFile, amc_fps: float = DEFAULT_FPS, metres_per_unit: float | None = None) -> Take:
+def read_take(
+    file: TakeFile,
+    amc_fps: float = DEFAULT_FPS,
+    metres_per_unit: float | None = None,
+    up: str | None = None,
+    rig: Rig | None = None,
+) -> Take:
     """Reads one motion file by its suffix.
 
     Args:
         file: of `find_takes`.
         amc_fps: frames per second of AMC files, which do not say.
         metres_per_unit: of BVH files, which do not say; None: by the length of the legs.
+        up: axis that points up, of `UP_TO_CAMERA`; None: as the file says, or as is usual if the person is upright.
+        rig: table of the joints of BVH and AMC files; None: a known one.
 
     Raises:
         BrokenTakeError: see the readers.
     """
     suffix = PurePosixPath(file.source).suffix.lower()
     if suffix == ".bvh":
-        return parse_bvh(file.data, file.source, metres_per_unit)
+        return parse_bvh(file.data, file.source, metres_per_unit, up, rig)
     if suffix == ".c3d":
-        return parse_c3d(file.data, file.source)
+        return parse_c3d(file.data, file.source, up)
     if file.skeleton is None:
         raise BrokenTakeError(file.source, None, "no .asf in its folder has a name that this one begins with")
-    return parse_amc(file.data, file.source, parse_asf(file.skeleton[1], file.skeleton[0]), amc_fps)
+    return parse_amc(file.data, file.source, parse_asf(file.skeleton[1], file.skeleton[0]), amc_fps, up, rig)
 
 
 def read_takes(
@@ -97,12 +106,15 @@ def read_takes(
     workers: int = 1,
     amc_fps: float = DEFAULT_FPS,
     metres_per_unit: float | None = None,
+    up: str | None = None,
+    rig: Rig | None = None,
 ) -> Iterator[Take | BrokenTakeError]:
-    """Takes of all roots, subsampled to `fps`; the order is that of the files, whatever the workers.
+    """Takes of all roots (see `read_take`), subsampled to `fps`, in the order of the files, whatever the workers.
 
     A file that kills its process (a library's crash on bad data) is reported like any other broken one.
     """
-    read = partial(_read_and_subsample, fps=fps, amc_fps=amc_fps, metres_per_unit=metres_per_unit)
+    options = {"amc_fps": amc_fps, "metres_per_unit": metres_per_unit, "up": up, "rig": rig}
+    read = partial(_read_and_subsample, fps=fps, **options)
     found = (file for root in roots for file in find_takes(root))
     pool = ProcessPoolExecutor(workers)
     try:
@@ -128,13 +140,11 @@ def subject_of(source: str) -> str:
     return stem
 
 
-def _read_and_subsample(
-    file: TakeFile | BrokenTakeError, fps: float, amc_fps: float, metres_per_unit: float | None
-) -> Take | BrokenTakeError:
+def _read_and_subsample(file: TakeFile | BrokenTakeError, fps: float, **options: Any) -> Take | BrokenTakeError:
     if isinstance(file, BrokenTakeError):
         return file
     try:
-        return read_take(file, amc_fps, metres_per_unit).subsample(fps)
+        return read_take(file, **options).subsample(fps)
     except BrokenTakeError as error:
         return error
 

@@ -21,7 +21,7 @@ from ..structures import BODY13
 from ..structures.whole_files import write_text
 from .pose_file import PosedImage
 
-__all__ = ["Motion", "motions_by_identity", "write_bvh"]
+__all__ = ["NODES", "BodyMotion", "Motion", "body_motion", "motions_by_identity", "write_bvh"]
 
 _CM = 100.0
 
@@ -38,7 +38,7 @@ class _Node(NamedTuple):
 
 _UP, _DOWN, _LEFT, _RIGHT = (0, 1, 0), (0, -1, 0), (1, 0, 0), (-1, 0, 0)  # of the person, at rest, facing +z
 #: "neck" and "pelvis" are the middles of shoulders and hips, so one line holds both shoulders, and both hips.
-_NODES = (
+NODES = (
     _Node("Hips", "", "pelvis", "left_hip", _LEFT),
     _Node("Spine", "Hips", "pelvis", "neck", _UP),
     _Node("Chest", "Spine", "neck", "left_shoulder", _LEFT),
@@ -67,8 +67,8 @@ class Motion(NamedTuple):
     """
     Attributes:
         poses_3d: (F, J, 3) m, camera axes; in the camera's space if people were placed, else body-centred.
-        frames: (F,) numbers of the frames, without gaps.
-        is_filled: (F,) bool: the person was not found there; joints are interpolated.
+        frames: (F,) numbers of frames at a steady rate, without gaps: frame k is at k / fps.
+        is_filled: (F,) bool: the person was not found within half a frame of it; joints are interpolated.
     """
 
     poses_3d: np.ndarray
@@ -76,22 +76,22 @@ class Motion(NamedTuple):
     is_filled: np.ndarray
 
 
-def motions_by_identity(images: Sequence[PosedImage]) -> dict[int, Motion]:
-    """Everyone's motion through the frames of a video.
+def motions_by_identity(images: Sequence[PosedImage], fps: float) -> dict[int, Motion]:
+    """Everyone's motion through the frames of a video, at a steady rate, whatever the video's own.
 
     Raises:
         ValueError: images that are no frames, or people without identities.
     """
-    found: dict[int, list[tuple[int, np.ndarray]]] = {}
+    found: dict[int, list[tuple[float, np.ndarray]]] = {}
     for image in images:
         if image.people is None or not len(image.people):
             continue
-        if image.frame is None or image.people.identities is None:
+        if image.time is None or image.people.identities is None:
             raise ValueError(f"{image.file_name}: a motion needs the frames of a video and people with identities")
         poses = _scene_poses(image.people)
         for identity, pose in zip(image.people.identities.tolist(), poses, strict=True):
-            found.setdefault(identity, []).append((image.frame, pose))
-    return {identity: _without_gaps(*zip(*rows, strict=True)) for identity, rows in sorted(found.items())}
+            found.setdefault(identity, []).append((image.time * fps, pose))
+    return {identity: _at_whole_frames(*zip(*rows, strict=True)) for identity, rows in sorted(found.items())}
 
 
 def _scene_poses(people: DetectedPeople) -> np.ndarray:
@@ -100,15 +100,45 @@ def _scene_poses(people: DetectedPeople) -> np.ndarray:
     return BODY13.convert_from(people.skeleton, torch.from_numpy(poses).double())[0].numpy()
 
 
-def _without_gaps(numbers: tuple[int, ...], poses: tuple[np.ndarray, ...]) -> Motion:
-    frames = np.arange(numbers[0], numbers[-1] + 1)
+def _at_whole_frames(times: tuple[float, ...], poses: tuple[np.ndarray, ...]) -> Motion:
+    """`times` in frames."""
     known = np.array([np.isfinite(pose).all() for pose in poses])
-    at = np.array(numbers)[known]
+    at = np.array(times)[known]
     if not len(at):
-        return Motion(np.zeros((0, len(BODY13), 3)), frames[:0], np.zeros(0, dtype=bool))
+        return Motion(np.zeros((0, len(BODY13), 3)), np.zeros(0, dtype=int), np.zeros(0, dtype=bool))
+    frames = np.arange(round(times[0]), round(times[-1]) + 1)
+    is_filled = ~np.isin(frames, np.round(at))
     flat = np.stack(poses)[known].reshape(len(at), -1)
     filled = np.stack([np.interp(frames, at, column) for column in flat.T], 1)
-    return Motion(filled.reshape(len(frames), len(BODY13), 3), frames, ~np.isin(frames, at))
+    return Motion(filled.reshape(len(frames), len(BODY13), 3), frames, is_filled)
+
+
+class BodyMotion(NamedTuple):
+    """A motion as a tree of `NODES` that turn; y up, metres.
+
+    Attributes:
+        offsets: name of a node -> (3,) from its parent at rest; "<name> end" for the tips.
+        rotations: name -> (F, 3, 3) against its parent.
+        places: (F, 3) of the hips.
+    """
+
+    offsets: dict[str, np.ndarray]
+    rotations: dict[str, np.ndarray]
+    places: np.ndarray
+
+
+def body_motion(poses_3d: np.ndarray) -> BodyMotion:
+    """Of (F, J, 3) m, camera axes, joints of BODY13.
+
+    Raises:
+        ValueError: no frames, another shape, or numbers that are not finite.
+    """
+    if poses_3d.ndim != 3 or poses_3d.shape[1:] != (len(BODY13), 3) or not len(poses_3d):
+        raise ValueError(f"a motion has shape (F, {len(BODY13)}, 3) with F > 0, not {poses_3d.shape}")
+    if not np.isfinite(poses_3d).all():
+        raise ValueError("a motion needs finite joints")
+    points = _points(poses_3d @ UP_TO_CAMERA["y"])  # the turn is its own inverse
+    return BodyMotion(_offsets(points), _rotations(points), points["pelvis"])
 
 
 def write_bvh(path: str | Path, poses_3d: np.ndarray, fps: float) -> None:
@@ -121,16 +151,17 @@ def write_bvh(path: str | Path, poses_3d: np.ndarray, fps: float) -> None:
     Raises:
         ValueError: no frames, another shape, or numbers that are not finite.
     """
-    if poses_3d.ndim != 3 or poses_3d.shape[1:] != (len(BODY13), 3) or not len(poses_3d):
-        raise ValueError(f"a motion has shape (F, {len(BODY13)}, 3) with F > 0, not {poses_3d.shape}")
-    if not np.isfinite(poses_3d).all() or not fps > 0:
-        raise ValueError(f"{path}: a motion needs finite joints and fps above 0 ({fps})")
-    points = _points(poses_3d @ UP_TO_CAMERA["y"])  # the turn is its own inverse
-    offsets = _offsets(points)
-    angles = _angles(points)
-    rows = np.concatenate([points["pelvis"] * _CM, *(angles[node.name] for node in _NODES)], 1)
+    if not fps > 0:
+        raise ValueError(f"{path}: a motion needs fps above 0 ({fps})")
+    body = body_motion(poses_3d)
+    rows = np.concatenate([body.places * _CM, *(_angles(body.rotations[node.name]) for node in NODES)], 1)
     motion = ["MOTION", f"Frames: {len(rows)}", f"Frame Time: {1 / fps:.8f}"]
-    lines = ["HIERARCHY", *_hierarchy("Hips", offsets), *motion, *(" ".join(f"{v:.5f}" for v in row) for row in rows)]
+    lines = [
+        "HIERARCHY",
+        *_hierarchy("Hips", body.offsets),
+        *motion,
+        *(" ".join(f"{v:.5f}" for v in row) for row in rows),
+    ]
     write_text(path, "\n".join(lines) + "\n")
 
 
@@ -145,9 +176,9 @@ def _points(poses: np.ndarray) -> dict[str, np.ndarray]:
 
 def _offsets(points: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Name of a node -> (3,) m from its parent at rest; "<name> end" for the tips."""
-    places = {node.name: node for node in _NODES}
+    places = {node.name: node for node in NODES}
     offsets: dict[str, np.ndarray] = {"Hips": np.zeros(3)}
-    for node in _NODES[1:]:
+    for node in NODES[1:]:
         parent = places[node.parent]
         ways = [(parent.at, node.at), (_other_side(parent.at), _other_side(node.at))]
         length = float(np.median([np.linalg.norm(points[b] - points[a], axis=1) for a, b in ways]))
@@ -164,21 +195,22 @@ def _other_side(point: str) -> str:
     return f"{ {'left': 'right', 'right': 'left'}[side] }_{joint}" if joint else point
 
 
-def _angles(points: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Name of a node -> (F, 3) degrees against its parent, about moving axes in `_ROTATION_ORDER`."""
+def _rotations(points: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Name of a node -> (F, 3, 3) against its parent."""
     turned = {"": np.broadcast_to(np.eye(3), (len(points["pelvis"]), 3, 3)), "Hips": _pelvis_axes(points)}
-    angles = {}
-    for node in _NODES:
+    for node in NODES:
         if node.name not in turned:
             parent = turned[node.parent]
             turned[node.name] = parent
             if node.towards:
                 seen = points[node.towards] - points[node.at]
                 turned[node.name] = _swing(parent @ np.array(node.rest, dtype=float), seen) @ parent
-        local = turned[node.parent].transpose(0, 2, 1) @ turned[node.name]
-        euler = Rotation.from_matrix(local).as_euler(_ROTATION_ORDER, degrees=True)
-        angles[node.name] = np.unwrap(euler, period=360, axis=0)
-    return angles
+    return {node.name: turned[node.parent].transpose(0, 2, 1) @ turned[node.name] for node in NODES}
+
+
+def _angles(rotations: np.ndarray) -> np.ndarray:
+    """(F, 3) degrees of (F, 3, 3), about moving axes in `_ROTATION_ORDER`."""
+    return np.unwrap(Rotation.from_matrix(rotations).as_euler(_ROTATION_ORDER, degrees=True), period=360, axis=0)
 
 
 def _pelvis_axes(points: dict[str, np.ndarray]) -> np.ndarray:
@@ -212,7 +244,7 @@ def _hierarchy(name: str, offsets: dict[str, np.ndarray], depth: int = 0) -> lis
     channels = f"CHANNELS 3 {turning}" if depth else f"CHANNELS 6 Xposition Yposition Zposition {turning}"
     lines = [f"{indent}{'JOINT' if depth else 'ROOT'} {name}", f"{indent}{{"]
     lines += [f"{inner}{_offset_line(offsets[name])}", f"{inner}{channels}"]
-    for node in _NODES:
+    for node in NODES:
         if node.parent == name:
             lines += _hierarchy(node.name, offsets, depth + 1)
     if f"{name} end" in offsets:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,14 +10,18 @@ from pathlib import Path
 from ..detected_people import DetectedPeople
 from ..placement import Camera, PinholeCamera
 from ..structures import Skeleton
+from .floor import Floor, find_floor
+from .keypoint_files import write_coco_results, write_openpose
 from .pose_csv import write_csv
 from .pose_file import PosedImage, write_poses, write_poses_npz
 from .skeleton_conversion import convert_people
 
-__all__ = ["FILE_KINDS", "PoseExport", "default_camera", "write_pose_files"]
+__all__ = ["FILE_KINDS", "MOTION_KINDS", "PoseExport", "default_camera", "write_pose_files"]
 
-#: poses.json, poses.npz, poses.csv, and person_NNN.bvh for every identity.
-FILE_KINDS = ("json", "npz", "csv", "bvh")
+#: poses.json, poses.npz, poses.csv, person_NNN.bvh for every identity, people.glb, coco_results.json, openpose/.
+FILE_KINDS = ("json", "npz", "csv", "bvh", "gltf", "coco", "openpose")
+#: Those of a video's people, followed from frame to frame.
+MOTION_KINDS = {"bvh", "gltf"}
 
 
 def default_camera(people: DetectedPeople) -> PinholeCamera:
@@ -30,38 +35,55 @@ def write_pose_files(
     skeleton: Skeleton,
     kinds: Collection[str],
     fps: float | None = None,
+    floor: Floor | None = None,
 ) -> None:
     """
     Args:
         folder: for the files; each is written whole or not at all.
         images: in the joints of the model.
-        skeleton: joints of json, npz and csv; a BVH has a skeleton of its own.
+        skeleton: joints of json, npz and csv; the others have skeletons of their own.
         kinds: of `FILE_KINDS`.
-        fps: frames per second of the video, for bvh.
+        fps: frames per second of bvh and gltf, into whose steady rate the frames' own times are brought.
+        floor: for joints in world coordinates: in the json, and of bvh and gltf.
 
     Raises:
-        ValueError: a kind that there is not; bvh of images that are no frames, or without fps.
+        ValueError: a kind that there is not; `MOTION_KINDS` of images that are no frames, or without fps.
     """
     unknown = sorted(set(kinds) - set(FILE_KINDS))
-    if unknown or ("bvh" in kinds and not fps):
-        raise ValueError(f"cannot write {unknown or 'bvh without fps'}; kinds are {FILE_KINDS}")
+    motion = sorted(MOTION_KINDS & set(kinds))
+    if unknown or (motion and not fps):
+        raise ValueError(f"cannot write {unknown or f'{motion[0]} without fps'}; kinds are {FILE_KINDS}")
     converted = [_in_joints_of(skeleton, image) for image in images]
     if "json" in kinds:
-        write_poses(folder / "poses.json", converted, skeleton)
+        write_poses(folder / "poses.json", converted, skeleton, floor)
     if "npz" in kinds:
         write_poses_npz(folder / "poses.npz", converted, skeleton)
     if "csv" in kinds:
         write_csv(folder / "poses.csv", converted)
-    if "bvh" in kinds and fps:
+    if "coco" in kinds:
+        write_coco_results(folder / "coco_results.json", images)
+    if "openpose" in kinds:
+        write_openpose(folder / "openpose", images)
+    if motion and fps:
+        from ..mocap.take import UP_TO_CAMERA
         from .pose_bvh import motions_by_identity, write_bvh  # loads motion capture, which nothing else here needs
 
-        for identity, motion in motions_by_identity(images).items():
-            if len(motion.frames):
-                write_bvh(folder / f"person_{identity:03d}.bvh", motion.poses_3d, fps)
+        motions = {i: motion for i, motion in motions_by_identity(images, fps).items() if len(motion.frames)}
+        if floor is not None:  # they are turned to y up once more
+            stand = {i: floor.to_world(motion.poses_3d) @ UP_TO_CAMERA["y"] for i, motion in motions.items()}
+            motions = {i: motion._replace(poses_3d=stand[i]) for i, motion in motions.items()}
+        for identity, motion in motions.items() if "bvh" in kinds else ():
+            write_bvh(folder / f"person_{identity:03d}.bvh", motion.poses_3d, fps)
+        if "gltf" in kinds and motions:
+            from .pose_gltf import write_gltf
+
+            write_gltf(folder / "people.glb", motions, fps)
 
 
 class PoseExport:
     """Collects the people of image after image and writes their files in the end, also if something stops it.
+
+    Of no images there are no files: an empty one would take the place of a former one.
 
     Attributes:
         images: what was added, people placed before their camera, in the joints of the model.
@@ -74,17 +96,20 @@ class PoseExport:
         kinds: Collection[str] = ("json", "npz"),
         camera_of: Callable[[DetectedPeople], Camera] = default_camera,
         fps: float | None = None,
+        with_floor: bool = False,
     ) -> None:
         """
         Args:
             folder, skeleton, kinds, fps: of `write_pose_files`.
             camera_of: the camera that took the picture the people are in.
+            with_floor: write world coordinates, above the floor that everyone's feet show.
         """
         self.folder = folder
         self.skeleton = skeleton
         self.kinds = tuple(kinds)
         self.camera_of = camera_of
         self.fps = fps
+        self.with_floor = with_floor
         self.images: list[PosedImage] = []
 
     def add(self, image: PosedImage) -> DetectedPeople | None:
@@ -98,7 +123,16 @@ class PoseExport:
         return self
 
     def __exit__(self, *_: object) -> None:
-        write_pose_files(self.folder, self.images, self.skeleton, self.kinds, self.fps)
+        if self.images:
+            write_pose_files(self.folder, self.images, self.skeleton, self.kinds, self.fps, self._floor())
+
+    def _floor(self) -> Floor | None:
+        if not self.with_floor:
+            return None
+        floor = find_floor([image.people for image in self.images if image.people is not None])
+        if floor is None:
+            logging.getLogger(__name__).warning("nobody's feet are seen: no floor, and no world coordinates")
+        return floor
 
 
 def _in_joints_of(skeleton: Skeleton, image: PosedImage) -> PosedImage:

@@ -18,6 +18,7 @@ from ..placement import Camera, OrthographicCamera, PinholeCamera
 from ..structures import PIXEL_CENTRE, SKELETONS, Skeleton
 from ..structures.bounded_files import read_json, read_npz, refused
 from ..structures.whole_files import save_npz, write_text
+from .floor import Floor
 
 __all__ = ["FORMAT_VERSION", "PosedImage", "people_to_json", "read_poses", "read_poses_npz", "write_poses"]
 __all__ += ["write_poses_npz"]
@@ -51,10 +52,22 @@ class PosedImage:
     time: float | None = None
 
 
-def write_poses(path: str | Path, images: Sequence[PosedImage], skeleton: Skeleton) -> None:
-    """Writes `poses.json`, whole or not at all, one line per image, also for those without people."""
-    head = "".join(f'"{key}": {json.dumps(value)},\n' for key, value in _header(skeleton).items())
-    lines = ",\n".join(json.dumps(_image_to_json(image), allow_nan=False) for image in images)
+def write_poses(path: str | Path, images: Sequence[PosedImage], skeleton: Skeleton, floor: Floor | None = None) -> None:
+    """Writes `poses.json`, whole or not at all, one line per image, also for those without people.
+
+    With a floor it says where that is, and of everyone placed the joints in world coordinates, `pose_world`.
+    """
+    header = _header(skeleton)
+    if floor is not None:
+        header["floor"] = {"rotation": floor.rotation.round(6).tolist(), "height": round(floor.height, 4)}
+        header["world"] = "x right, y up, z towards the camera; origin on the floor below it; pose_world in m"
+    entries = [_image_to_json(image) for image in images]
+    for image, entry in zip(images, entries, strict=True):
+        if floor is not None and image.people is not None and image.people.translations is not None:
+            for person, pose in zip(entry["people"], floor.to_world(image.people.in_camera()), strict=True):
+                person["pose_world"] = _rounded(pose, 5)
+    head = "".join(f'"{key}": {json.dumps(value)},\n' for key, value in header.items())
+    lines = ",\n".join(json.dumps(entry, allow_nan=False) for entry in entries)
     write_text(path, f'{{\n{head}"images": [\n{lines}\n]\n}}\n')
 
 

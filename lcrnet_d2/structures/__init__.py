@@ -14,7 +14,7 @@ from .pose_geometry import (
     pose_distance,
     to_box_units,
 )
-from .skeleton import BODY13, COCO17, H36M17, LSP14, MPII16, MUPOTS17, SKELETONS, Skeleton
+from .skeleton import BODY13, COCO17, H36M17, LSP14, MPII16, MUPOTS17, OPENPOSE25, SKELETONS, Skeleton
 
 __all__ = [
     "BODY13",
@@ -24,6 +24,7 @@ __all__ = [
     "LSP14",
     "MPII16",
     "MUPOTS17",
+    "OPENPOSE25",
     "PERSON",
     "PERSON_COLOURS",
     "PIXEL_CENTRE",

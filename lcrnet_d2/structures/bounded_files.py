@@ -20,7 +20,7 @@ import numpy as np
 
 from .guarded_reading import read_apart
 
-__all__ = ["check_mat", "load_mat", "read_h5", "read_json", "read_npz", "refused"]
+__all__ = ["check_mat", "instead_of", "load_mat", "read_h5", "read_json", "read_npz", "refused"]
 
 #: COCO's keypoint annotations are 250 MB, those of all of Human3.6M's frames 4 GB. Parsed, JSON takes up to 20 times
 #: its size.
@@ -47,7 +47,20 @@ def refused(path: str | Path, kind: str) -> Iterator[None]:
     try:
         yield
     except (*_FILE_ERRORS, ValueError) as error:
-        raise ValueError(f"{path} is not {kind}: {error or type(error).__name__}") from error
+        raise ValueError(f"{path} is not {kind}: {instead_of(path) or error or type(error).__name__}") from error
+
+
+def instead_of(path: str | Path) -> str:
+    """What often stands in the place of a file that cannot be read, and what to do; "" if it is none of these."""
+    with Path(path).open("rb") as file:
+        head = file.read(200).lstrip()
+    if not head:
+        return "the file is empty (0 bytes)"
+    if head.startswith(b"version https://git-lfs"):
+        return "it is a pointer of Git LFS, not the file itself: `git lfs pull` fetches that"
+    if head.lower().startswith((b"<!doctype html", b"<html")):
+        return "it is a web page, not the file itself: open it in a browser to see why, and download again"
+    return ""
 
 
 def read_json(path: str | Path, max_bytes: int = _MAX_JSON_BYTES) -> Any:

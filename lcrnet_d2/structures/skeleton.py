@@ -18,6 +18,7 @@ __all__ = [
     "LSP14",
     "MPII16",
     "MUPOTS17",
+    "OPENPOSE25",
     "SKELETONS",
     "Skeleton",
 ]
@@ -257,4 +258,20 @@ MUPOTS17 = Skeleton(
     ),
 )
 
-SKELETONS: dict[str, Skeleton] = {s.name: s for s in (BODY13, COCO17, H36M17, LSP14, MPII16, MUPOTS17)}
+#: OpenPose's BODY_25.
+OPENPOSE25 = Skeleton(
+    "OPENPOSE25",
+    (
+        *("nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist"),
+        *("pelvis", "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle"),
+        *("right_eye", "left_eye", "right_ear", "left_ear"),
+        *("left_big_toe", "left_small_toe", "left_heel", "right_big_toe", "right_small_toe", "right_heel"),
+    ),
+    (
+        *_sides(*_LIMBS, ("hip", "pelvis"), ("shoulder", "neck"), ("ear", "eye"), ("eye", "nose")),
+        *_sides(("ankle", "heel"), ("ankle", "big_toe"), ("big_toe", "small_toe")),
+        *(("pelvis", "neck"), ("neck", "nose")),
+    ),
+)
+
+SKELETONS: dict[str, Skeleton] = {s.name: s for s in (BODY13, COCO17, H36M17, LSP14, MPII16, MUPOTS17, OPENPOSE25)}

@@ -11,7 +11,16 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-__all__ = ["partial_path", "save_npz", "whole_file", "write_json", "write_text"]
+__all__ = ["partial_path", "save_npz", "short_name", "whole_file", "write_json", "write_text"]
+
+#: Systems take 255 bytes of a name, an encrypted home 143; what is put around a name takes some.
+_MAX_NAME_BYTES = 100
+
+
+def short_name(name: str) -> str:
+    """The beginning of a name, short enough for files that are called after it."""
+    data = os.fsencode(name)
+    return name if len(data) <= _MAX_NAME_BYTES else data[:_MAX_NAME_BYTES].decode(errors="ignore")
 
 
 def partial_path(path: str | Path) -> Path:
@@ -28,7 +37,7 @@ def whole_file(path: str | Path) -> Iterator[BinaryIO]:
     power keeps the order too. One writer at a time per path.
 
     Raises:
-        OSError: no folder, no space; the former file is as it was.
+        OSError: no folder, no space; names the file, and the former one is as it was.
     """
     target, partial = Path(path), partial_path(path)
     try:
@@ -37,8 +46,10 @@ def whole_file(path: str | Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(target)
-    except BaseException:
+    except BaseException as error:
         partial.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:  # of writing, unlike of opening
+            error.filename = str(target)
         raise
     _sync_folder(target.parent)
 

@@ -108,12 +108,16 @@ def diagnose_nonfinite_step(
     lines = [f"at iteration {iteration}, images {[_name(record) for record in batch]}; the weights were not changed"]
     spoilt = [name for name, p in detector.named_parameters() if not torch.isfinite(p).all()]
     if spoilt:
-        return f"{lines[0]}; they were not finite before: {_few(spoilt)}"
+        return f"{lines[0]}; they were not finite before: {_few(spoilt)}; start again with a lower SOLVER.BASE_LR"
     if comm.get_world_size() > 1:  # SyncBN in training would wait for processes that look at nothing
         for norm in detector.modules():
             if isinstance(norm, _BatchNorm):
                 norm.eval()
     culprits = [record for record in batch if not _is_finite_on(detector, record)]
+    others = [dataset.mapper(dataset.records[i]) for i in range(min(len(dataset), _FEW))] if culprits else []
+    if culprits and not any(_is_finite_on(detector, record) for record in [*batch, *others] if record is not None):
+        lines.append("any image alone is enough, so it is not the images but the weights: lower SOLVER.BASE_LR")
+        return "; ".join(lines)
     for record in culprits:
         annotations = _spoilt_annotations(detector, record, dataset)
         lines.append(f"{_name(record)} alone is enough" + (f": {annotations}" if annotations else ""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -44,12 +45,19 @@ def build_repeatable_loader(cfg: CfgNode) -> Any:
     """A loader of DATASETS.TRAIN, of which this process gets its share of every batch.
 
     Raises:
+        FileNotFoundError: images that are not there; the message counts them.
         ValueError: DATALOADER.SAMPLER_TRAIN of another kind than "TrainingSampler" or "WeightedTrainingSampler".
     """
     names = list(cfg.DATASETS.TRAIN)
     filter_empty = cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
     parts: Any = [get_detection_dataset_dicts([name], filter_empty=filter_empty) for name in names]
     records = [record for part in parts for record in part]
+    missing = [record["file_name"] for record in records if not Path(record["file_name"]).is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{len(missing)} of {len(records)} images of DATASETS.TRAIN are not there, the first is {missing[0]}: "
+            "is the folder in DATASETS.POSE_FILES the one that file names are relative to?"
+        )
     is_wide = [record["width"] > record["height"] for record in records]
     repeats = _repeats(cfg, [len(part) for part in parts])
     seed: Any = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()

@@ -23,7 +23,11 @@ def test_single_person_file_has_the_benchmarks_structure(tmp_path):
     assert first.shape == (1, 2) and first["annopoints"][0, 0].size == 0
     points = first["annopoints"][0, 1]["point"][0, 0]
     assert points.shape == (1, 16) and points.dtype.names == ("x", "y", "id")
-    assert [points[name][0, 2].item() for name in ("x", "y", "id")] == [4, 5, 2]  # continuous 4.5, 5.5
+    assert [points[name][0, 2].item() for name in ("x", "y", "id")] == [
+        5,
+        6,
+        2,
+    ]  # of 4.5, 5.5
     assert pred["annorect"][0, 1].size == 0
     assert np.isnan(pred["annorect"][0, 2]["annopoints"][0, 0]["point"][0, 0]["x"][0, 0].item())
 

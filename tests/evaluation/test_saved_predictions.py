@@ -45,6 +45,16 @@ def test_names_are_told_apart_by_as_many_parts_as_it_takes(drawn, tmp_path):
         read_saved_predictions(pose_file(path, drawn, ["c.jpg"]), BODY13, there)
 
 
+def test_predictions_of_a_resized_picture_are_refused(drawn, tmp_path):
+    """Half as large, every joint would be wrong, and the figures would only look bad."""
+    path = pose_file(tmp_path / "poses.json", drawn, ["a.jpg", "b.jpg"])
+    there = records("a.jpg", "b.jpg")
+    there[1] |= {"width": 200, "height": 150}
+    told = r"1 of 2 images are of another size.*b.jpg is 400 x 300 px here and 200 x 150 px there"
+    with pytest.raises(ValueError, match=told):
+        read_saved_predictions(path, BODY13, there)
+
+
 def test_what_evaluators_save_is_read_the_same(drawn, tmp_path):
     record = drawn.record([drawn.person()], 5)
     made = predictions_from_instances(record, drawn.output([drawn.pose_2d((100, 100))])["instances"])

@@ -1,7 +1,10 @@
+import math
 import os
 import struct
 import time
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -95,6 +98,83 @@ def test_files_are_turned_to_camera_axes(tmp_path) -> None:
     assert len(take) == 3 and take.fps == 120.0
     expected = joints_from_markers(markers())[0]
     assert np.allclose(take.poses_3d[0], expected[:, [0, 2, 1]] * [1, -1, 1], atol=1e-5)  # (x, y, z) -> (x, -z, y)
+
+
+def changed(tmp_path: Path, frames: int = 3, parameters: dict[str, list[str]] | None = None, **points: Any) -> bytes:
+    """The file with text parameters of POINT in place of its own, and (axis, marker) -> what the points become."""
+    ezc3d = pytest.importorskip("ezc3d")
+    c3d(tmp_path, frames)
+    file = ezc3d.c3d(str(tmp_path / "a.c3d"))
+    for name, value in (parameters or {}).items():
+        file.add_parameter("POINT", name, value)
+    for marker, place in points.items():
+        file["data"]["points"][:3, list(markers()).index(marker)] = place
+    file.write(str(tmp_path / "b.c3d"))
+    return (tmp_path / "b.c3d").read_bytes()
+
+
+def test_the_file_says_which_axis_points_up(tmp_path: Path) -> None:
+    """Y_SCREEN is the axis that points up on the screen; one that lays everybody down is asked about."""
+    data = changed(tmp_path, parameters={"X_SCREEN": ["+X"], "Y_SCREEN": ["+Z"]})
+    assert np.allclose(parse_c3d(data, "a.c3d").poses_3d, parse_c3d(c3d(tmp_path), "a.c3d").poses_3d)
+    data = changed(tmp_path, parameters={"Y_SCREEN": ["+Y"]})
+    with pytest.raises(BrokenTakeError, match="with y up, .*--up=z"):
+        parse_c3d(data, "a.c3d")
+    assert len(parse_c3d(data, "a.c3d", up="z")) == 3
+
+
+@pytest.mark.parametrize("unit", ["MM", "mm ", "millimeters", ""])
+def test_units_as_they_are_written(tmp_path: Path, unit: str) -> None:
+    """Without one the legs tell it."""
+    take = parse_c3d(changed(tmp_path, parameters={"UNITS": [unit]}), "a.c3d")
+    assert np.allclose(take.poses_3d, parse_c3d(c3d(tmp_path), "a.c3d").poses_3d)
+
+
+def test_a_marker_that_is_never_seen_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BrokenTakeError, match="none of its 3 frames shows all markers; the rarest: LKNE in 0%, "):
+        parse_c3d(changed(tmp_path, LKNE=np.nan), "a.c3d")
+
+
+def test_plug_in_gait_has_other_names_and_fewer_markers(tmp_path: Path) -> None:
+    """Its toes point ahead, so the waist's side direction is the foot's: knees and ankles as with MT5."""
+    names = {"LFWT": "LASI", "RFWT": "RASI", "LBWT": "LPSI", "RBWT": "RPSI", "LMT5": "*1", "RMT5": "*2"}
+    take = parse_c3d(c3d(tmp_path, labels=names), "a.c3d")
+    assert np.abs(take.poses_3d - parse_c3d(c3d(tmp_path), "a.c3d").poses_3d).max() < 1e-3
+
+
+def test_floats_of_a_mips_machine(tmp_path: Path) -> None:
+    data = c3d(tmp_path)
+    take = parse_c3d(as_mips(data), "a.c3d")
+    np.testing.assert_array_equal(take.poses_3d, parse_c3d(data, "a.c3d").poses_3d)
+    assert take.fps == 120 and take.frames.tolist() == [1, 2, 3]
+    with pytest.raises(BrokenTakeError, match="a.c3d"):
+        parse_c3d(as_mips(data)[:1500], "a.c3d")
+
+
+def as_mips(data: bytes) -> bytes:
+    """An Intel machine's file with floats, every number turned round."""
+    out = bytearray(data)
+
+    def turn(at: int, size: int) -> None:
+        out[at : at + size] = out[at : at + size][::-1]
+
+    for at in (2, 4, 6, 8, 10, 16, 18):
+        turn(at, 2)
+    for at in (12, 20, *range((data[16] - 1) * 512, len(data), 4)):
+        turn(at, 4)
+    at = (data[0] - 1) * 512 + 4
+    out[at - 1] = 86
+    while data[at]:
+        step_at = at + 2 + abs(struct.unpack_from("b", data, at)[0])  # negative: locked
+        turn(step_at, 2)
+        if data[at + 1] < 128:  # a parameter; groups are negative
+            size, (*dimensions,) = data[step_at + 2], data[step_at + 4 : step_at + 4 + data[step_at + 3]]
+            for k in range(math.prod(dimensions) if size in (2, 4) else 0):
+                turn(step_at + 4 + len(dimensions) + k * size, size)
+        at = step_at + struct.unpack_from("<h", data, step_at)[0]
+        if at == step_at:
+            break
+    return bytes(out)
 
 
 @pytest.mark.parametrize("prefix", ["", "Daniel:", "Daniel_", "x:Male:"])

@@ -1,9 +1,12 @@
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from lcrnet_d2.mocap import BrokenTakeError
 from lcrnet_d2.mocap.kinematics import NodeTree
-from lcrnet_d2.mocap.rigs import RIGS, Rig, find_rig
+from lcrnet_d2.mocap.rigs import RIGS, Rig, find_rig, read_rig
 from lcrnet_d2.structures import BODY13
 
 
@@ -28,6 +31,75 @@ def test_each_table_is_found_by_its_own_nodes(rig: Rig) -> None:
 def test_left_and_right_are_twins(rig: Rig) -> None:
     for left, right in BODY13.flip_pairs:
         assert len(rig.nodes[left]) == len(rig.nodes[right]) and rig.nodes[left] != rig.nodes[right]
+
+
+@pytest.mark.parametrize(
+    ("knee", "head", "name"),
+    [
+        ("mixamorig:LeftLeg", ("mixamorig:Head", "HeadTop_End"), "MotionBuilder, Mixamo"),
+        ("mixamorig_LeftLeg", ("mixamorig_Head", "mixamorig_Head end"), "MotionBuilder, Mixamo"),
+        ("Left Leg", ("Head", "Head end"), "MotionBuilder, Mixamo"),
+        ("leftleg", ("head",), "MotionBuilder, Mixamo"),
+        ("left_knee", ("Neck", "Head"), "3dsMax, Xsens"),
+        ("L_Knee", ("Head", "Head end"), "SMPL"),
+        ("LeftShin", ("Head", "Head end"), "Rokoko"),
+        ("LShin", ("Head", "Head end"), "OptiTrack"),
+        ("Bip01 L Calf", ("Bip01 Head", "Bip01 Head end"), "3dsMax Biped"),
+        ("LeftLowerLeg", ("Head",), "Unity"),
+        ("calf_l", ("head",), "Unreal"),
+        ("shin.L", ("head",), "Blender (Rigify)"),
+    ],
+)
+def test_names_of_suits_and_programs(knee: str, head: tuple[str, ...], name: str) -> None:
+    """As they write the left knee and the head; the other nodes in the same way."""
+    rig = next(rig for rig in RIGS if rig.name == name)
+    (written,) = rig.nodes["left_knee"]
+    nodes = {node for joint, weights in rig.nodes.items() if joint != "head" for node in weights}
+    limbs = [knee if node == written else restyled(node, written, knee) for node in sorted(nodes)]
+    names = (*limbs, *head)
+    places = np.array([[float(i), 0.0, 0.0] for i in range(len(names))])
+    found, plain = find_rig(NodeTree(names, (-1,) + (0,) * (len(names) - 1), places), "a.bvh")
+    assert found.name == name
+    joints = found.joints_of(plain, places)
+    assert joints[BODY13.index("left_knee"), 0] == limbs.index(knee)
+    start = len(limbs)  # the middle of the head: of the head bone; beyond the head's start by a neck; its start
+    expected = {"Neck": start + 2} if head[0] == "Neck" else {}
+    assert joints[BODY13.index("head"), 0] == expected.get(head[0], start + 0.5 * (len(head) - 1))
+
+
+def restyled(node: str, written: str, knee: str) -> str:
+    """Another node of the table in the style in which the program writes `written` as `knee`."""
+    if knee.islower() and written != knee.replace("_", ""):
+        node = node.lower()
+    prefix = knee[: len(knee) - len(written)] if knee.endswith(written) else "Bip01 " if knee[:3] == "Bip" else ""
+    return prefix + node
+
+
+def test_a_table_of_ones_own(tmp_path: Path) -> None:
+    """The message prints the table to fill in; filled in and saved it is read, and fits."""
+    names = ("Hips", *(f"{side}{part}" for side in "LR" for part in "abcdef"), "Skull", "Skull_top")
+    tree = NodeTree(names, (-1,) + (0,) * 14, np.arange(45.0).reshape(15, 3))
+    with pytest.raises(BrokenTakeError, match=r"unknown rig. Its joints: Hips, La, .*--rig table.json: {") as told:
+        find_rig(tree, "a.bvh")
+    table = json.loads(str(told.value).partition("--rig table.json: ")[2])
+    assert set(table["joints"]) == set(BODY13.joints)
+    for joint, part in zip(("ankle", "knee", "hip", "wrist", "elbow", "shoulder"), "abcdef", strict=True):
+        table["joints"] |= {f"left_{joint}": f"L{part}", f"right_{joint}": f"R{part}"}
+    table["joints"]["head"] = {"Skull": 0.5, "Skull_top": 0.5}
+    (tmp_path / "table.json").write_text(json.dumps(table | {"up": "z"}))
+    rig = read_rig(tmp_path / "table.json")
+    found, plain = find_rig(tree, "a.bvh", (rig,))
+    assert found is rig and rig.up == "z"
+    joints = found.joints_of(plain, tree.rest_positions())
+    assert joints[BODY13.index("left_ankle")].tolist() == [3.0, 4.0, 5.0]
+    assert joints[BODY13.index("head")].tolist() == [40.5, 41.5, 42.5]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"joints": {"head": "Head"}}', '{"joints": [1]}'])
+def test_what_is_no_table_is_named(text: str, tmp_path: Path) -> None:
+    (tmp_path / "table.json").write_text(text)
+    with pytest.raises(ValueError, match=r"table\.json is not"):
+        read_rig(tmp_path / "table.json")
 
 
 def test_joints_are_weighted_sums() -> None:

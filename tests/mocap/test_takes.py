@@ -111,12 +111,12 @@ def test_a_process_that_dies_costs_its_file_only(tmp_path: Path, monkeypatch: py
     assert len(takes) == 1 and len(broken) == 1 and "02_01.amc: reading it killed the process" in str(broken[0])
 
 
-def _die_at_02_01(file, *arguments):
+def _die_at_02_01(file, **options):
     import os
 
     if "02_01" in file.source:
         os._exit(1)
-    return read_take(file, *arguments)
+    return read_take(file, **options)
 
 
 def test_nothing_there(tmp_path: Path) -> None:

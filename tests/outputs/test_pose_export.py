@@ -29,7 +29,7 @@ def test_motions_are_cut_by_identity_and_gaps_filled_evenly() -> None:
         i if i.people is None else replace(i, people=replace(i.people, poses_3d=i.people.poses_3d + i.frame))
         for i in images
     ]
-    motions = motions_by_identity(moved)
+    motions = motions_by_identity(moved, fps=10)
     assert list(motions) == [3, 7]
     motion = motions[7]
     assert motion.frames.tolist() == [2, 3, 4, 5, 6]
@@ -38,12 +38,24 @@ def test_motions_are_cut_by_identity_and_gaps_filled_evenly() -> None:
     np.testing.assert_allclose(steps, np.ones_like(steps), atol=1e-6)  # a metre a frame, as in the frames known
 
 
+def test_motions_follow_the_frames_own_times() -> None:
+    """A telephone's frames at 0, 0.1 and 0.5 s, a metre a second: at 10 a second the pause is 4 frames long."""
+    images = []
+    for frame, time in enumerate((0.0, 0.1, 0.5)):
+        people = replace(standing_people(1), identities=np.array([0]))
+        images.append(PosedImage("v.mp4", replace(people, poses_3d=people.poses_3d + time), "", frame, time))
+    motion = motions_by_identity(images, fps=10)[0]
+    assert motion.frames.tolist() == [0, 1, 2, 3, 4, 5]
+    assert motion.is_filled.tolist() == [False, False, True, True, True, False]
+    np.testing.assert_allclose(np.diff(motion.poses_3d, axis=0), 0.1, atol=1e-6)
+
+
 def test_motions_need_frames_and_identities() -> None:
     for people in (standing_people(1), replace(standing_people(1), identities=np.array([0]))):
         with pytest.raises(ValueError, match="frames of a video and people with identities"):
-            motions_by_identity([PosedImage("a.jpg", people)])
+            motions_by_identity([PosedImage("a.jpg", people)], fps=10)
     with pytest.raises(ValueError, match="frames of a video"):
-        motions_by_identity([PosedImage("v.mp4", standing_people(1), "", 0, 0.0)])
+        motions_by_identity([PosedImage("v.mp4", standing_people(1), "", 0, 0.0)], fps=10)
 
 
 def test_everything_is_written_in_the_end_though_something_stops_it(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import demo
+from lcrnet_d2 import demo
 from model_support import CONFIG, OPTS
 
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-import demo
+from lcrnet_d2 import demo
 from lcrnet_d2.structures import AnchorPoses
 from model_support import save_random_model
 

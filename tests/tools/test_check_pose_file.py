@@ -52,6 +52,24 @@ def test_a_file_that_cannot_be_read_says_why(file: Path) -> None:
         check(file.with_name("none.json"))
 
 
+def test_joints_nowhere_and_people_twice_are_named(file: Path, capsys: pytest.CaptureFixture) -> None:
+    def spoil(content: dict[str, Any]) -> None:
+        first, last = content["annotations"][0], content["annotations"][-1]
+        content["annotations"].append(last | {"id": 99})
+        for key in ("pose_3d", "pose_3d_source"):
+            del first[key]
+        first["keypoints"][:3] = [0, 0, 2]
+
+    assert check(changed(file, spoil)) == 1
+    told = capsys.readouterr().err
+    assert "1 of its joints are marked as annotated at 0, 0" in told and "it is the same as person" in told
+
+
+def test_a_category_that_nobody_defines_is_named(file: Path) -> None:
+    with pytest.raises(SystemExit, match=r"annotations\[0\] .*category_id is 3, that of the person 1"):
+        check(changed(file, lambda content: content["annotations"][0].update(category_id=3)))
+
+
 def mirrored(axis: int) -> Callable[[dict[str, Any]], None]:
     def change(content: dict[str, Any]) -> None:
         for person in content["annotations"]:

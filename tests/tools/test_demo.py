@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import demo
 from demo_support import run
+from lcrnet_d2 import demo
 from lcrnet_d2.modeling.roi_heads import LCRNetROIHeads
 from lcrnet_d2.outputs.pose_file import read_poses, read_poses_npz
 from lcrnet_d2.placement import OrthographicCamera, PinholeCamera
@@ -146,7 +146,7 @@ def test_an_orthographic_camera_gives_no_depth(weights: Path, photos: Path, tmp_
 
 
 def test_the_licence_of_published_weights_is_said_once(photos: Path, tmp_path: Path) -> None:
-    command = [sys.executable, demo.__file__, "--config-file", "lcrnet_lite0_research", "--no-pictures"]
+    command = [sys.executable, "-m", "lcrnet_d2", "--config-file", "lcrnet_lite0_research", "--no-pictures"]
     command += ["--input", str(photos / "a.jpg"), "--output", str(tmp_path / "out"), "--opts", "MODEL.DEVICE", "cpu"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert printed.count("Licence: ") == 1
@@ -207,6 +207,24 @@ def test_nothing_but_broken_pictures_is_a_failure(weights: Path, photos: Path, t
     assert "error" in json.loads((tmp_path / "out" / "poses.json").read_text())["images"][0]
 
 
+def test_what_is_in_a_folder_beside_images_is_counted(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("b.mov", "c.mov", "README", "d.HEIC", "e.jfif", ".hidden"):
+        (photos / name).touch()
+    (photos / "more").mkdir()
+    shutil.copy(photos / "a.jpg", photos / "more" / "f.JP2")
+    assert [f.name for f in demo.find_images([str(photos)])] == ["a.jpg", "broken.jpg", "d.HEIC", "e.jfif", "grey.png"]
+    left_out = "2 .mov, 1 .txt, 1 without an ending, 1 folders (--recursive reads them)"
+    assert f"5 images; left out: {left_out}" in capsys.readouterr().out
+    assert [f.name for f in demo.find_images([str(photos)], recursive=True)][-1] == "f.JP2"
+
+
+def test_an_input_that_is_not_there_leaves_nothing(weights: Path, tmp_path: Path) -> None:
+    for option in ("--input", "--video-input"):
+        with pytest.raises(SystemExit, match="no (images among|video at) .*none"):
+            run(weights, tmp_path / "out", option, str(tmp_path / "none"))
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_empty_folder_and_an_unwritable_output_are_said_at_once(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(SystemExit, match="no images among"):
@@ -249,6 +267,22 @@ def test_options_that_contradict_are_explained(
     with pytest.raises(SystemExit):
         demo.main(["--config-file", CONFIG, "--output", str(tmp_path), *options])
     assert message in capsys.readouterr().err
+
+
+def test_files_alone_are_images_or_a_video() -> None:
+    photos = demo.parse_arguments(["a.jpg", "folder"])
+    assert photos.input == ["a.jpg", "folder"] and photos.config_file == "lcrnet_lite0_free"
+    for video in ("a.MP4", "rtsp://camera/1"):
+        args = demo.parse_arguments([video, "--track"])
+        assert args.input is None and args.video_input == video and args.output == Path("output")
+
+
+def test_the_package_is_a_command(tmp_path: Path) -> None:
+    """Whatever stands behind `lcrnet_d2` after pip install, too."""
+    command = [sys.executable, "-m", "lcrnet_d2", str(tmp_path / "none.jpg"), "--output", str(tmp_path / "out")]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 1 and "Traceback" not in ended.stderr
+    assert ended.stderr.splitlines()[-1] == f"no images among {tmp_path / 'none.jpg'}"
 
 
 def test_names_that_a_shell_would_expand(photos: Path) -> None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
-import json
 import logging
+import resource
+from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -53,29 +55,19 @@ def test_a_cut_video_gives_the_frames_there_are(
 def test_frames_that_do_not_decode_are_listed_and_skipped(
     weights: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Flickering:
-        """The clip, of which the frames 2 and 3 do not decode."""
+    def flickering(video: VideoReader) -> Iterator[av.VideoFrame | None]:
+        """Of the clip the frames 2 and 3 do not decode."""
+        return (None if number in (2, 3) else frame for number, frame in enumerate(decoded(video)))
 
-        def __init__(self, source: str) -> None:
-            self.inner, self.count = opened(source), -1
-
-        def read(self) -> tuple[bool, np.ndarray | None]:
-            self.count += 1
-            good, image = self.inner.read()
-            return (False, None) if self.count in (2, 3) else (good, image)
-
-        def __getattr__(self, name: str):
-            return getattr(self.inner, name)
-
-    opened = cv2.VideoCapture
-    monkeypatch.setattr(cv2, "VideoCapture", Flickering)
+    decoded = VideoReader._decoded
+    monkeypatch.setattr(VideoReader, "_decoded", flickering)
     with caplog.at_level(logging.ERROR):
         poses = run(weights, tmp_path / "out", "--video-input", str(clip), "--track")
     monkeypatch.undo()
     assert [i for i, image in enumerate(poses["images"]) if "error" in image] == [2, 3]
     assert "frame 2 does not decode" in poses["images"][2]["error"] and "frame 3 does not decode" in caplog.text
     with VideoReader(tmp_path / "out" / "a_clip_poses.mp4") as video:
-        assert len(list(video)) == 8  # the picture after the hole fills it
+        assert [f.time for f in video] == pytest.approx([0, 0.1, 0.4, 0.5, 0.6, 0.7])  # the hole is as long
 
 
 def test_max_frames_ends_a_video_early(weights: Path, clip: Path, tmp_path: Path) -> None:
@@ -118,8 +110,9 @@ def test_the_3d_view_of_a_video_stands_still(
     assert len(drawn) == 8 and all(bounds is not None for bounds in drawn)
     for bounds in drawn:
         np.testing.assert_allclose(bounds, common_bounds(scenes), atol=1e-4)
-    opened = cv2.VideoCapture
-    monkeypatch.setattr(cv2, "VideoCapture", lambda _: opened(str(clip)))
+    opened = av.open
+    monkeypatch.setattr(av, "open", lambda source, *_, **options: opened(str(clip)))
+    monkeypatch.setattr(lcrnet_d2.detection.VideoWriter, "write", lambda *_: None)
     drawn.clear()
     run(weights, tmp_path / "webcam", "--webcam", "--max-frames", "2")
     assert drawn == [None, None]
@@ -129,7 +122,55 @@ def test_a_video_without_frames_is_a_failure(weights: Path, clip: Path, tmp_path
     monkeypatch.setattr(VideoReader, "__iter__", lambda video: iter(()))
     with pytest.raises(SystemExit, match="none of 0 images or frames could be read"):
         run(weights, tmp_path / "out", "--video-input", str(clip))
-    assert json.loads((tmp_path / "out" / "poses.json").read_text())["images"] == []
+    assert not list((tmp_path / "out").iterdir())  # an empty poses.json would take the place of a former one
+
+
+def test_images_are_the_frames_of_a_video(weights: Path, clip: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    with VideoReader(clip) as video:
+        for frame in video:
+            assert frame.image is not None
+            cv2.imwrite(str(folder / f"{frame.number:02d}.png"), frame.image)
+    (folder / "04.png").write_bytes(b"broken")
+    of_clip = run(weights, tmp_path / "clip", "--video-input", str(clip), "--track", "--no-pictures")
+    arguments = ("--track", "--fps", "20", "--save", "json", "bvh")
+    for number, source in enumerate((folder, folder / "*.png")):
+        out = tmp_path / f"out{number}"
+        poses = run(weights, out, "--video-input", str(source), *arguments)
+        assert [image["time"] for image in poses["images"]] == pytest.approx(np.arange(8) / 20)
+        assert [Path(image["file_name"]).name for image in poses["images"]] == [f"{i:02d}.png" for i in range(8)]
+        assert "error" in poses["images"][4] and poses["images"][3]["people"] == of_clip["images"][3]["people"]
+        assert list(out.glob("person_*.bvh")) and list(out.glob("*_poses.mp4"))
+    with pytest.raises(SystemExit, match="no images at"):
+        run(weights, tmp_path / "none", "--video-input", str(folder / "*.jpg"))
+
+
+def test_a_name_as_long_as_names_may_be(weights: Path, clip: Path, photos: Path, tmp_path: Path) -> None:
+    """250 bytes, of letters that take two: what is called after it would be longer than a file system takes."""
+    long = "ä" * 123
+    (photos / "a.jpg").rename(photos / f"{long}.jpg")
+    poses = run(weights, tmp_path / "photos_out", "--input", str(photos / f"{long}.jpg"), str(photos / "grey.png"))
+    names = sorted(path.name for path in (tmp_path / "photos_out").glob("*.png"))
+    assert names == [f"0000_{'ä' * 50}.png", "0001_grey.png"]
+    assert Path(poses["images"][0]["file_name"]).name == f"{long}.jpg"
+    run(weights, tmp_path / "video_out", "--video-input", str(clip.rename(tmp_path / f"{long}.mp4")))
+    assert (tmp_path / "video_out" / f"{'ä' * 50}_poses.mp4").is_file()
+
+
+def test_a_full_disk_is_said_in_one_line(weights: Path, clip: Path, tmp_path: Path) -> None:
+    """The pictures' video does not fit: the former one stays, and the exit code is not 0."""
+    arguments = ("--video-input", str(clip), "--save", "json")
+    run(weights, tmp_path / "out", *arguments, threshold="1e9")
+    whole = (tmp_path / "out" / "a_clip_poses.mp4").read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        with pytest.raises(SystemExit, match="cannot write the video .*a_clip_poses.mp4: File too large"):
+            run(weights, tmp_path / "out", *arguments, threshold="1e9")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (tmp_path / "out" / "a_clip_poses.mp4").read_bytes() == whole
 
 
 def test_zero_people_in_a_video(weights: Path, clip: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import train_net
 from lcrnet_d2.structures import BODY13
 from lcrnet_d2.structures.anchor_clustering import cluster_poses
 from tests_support import random_poses, seen_at, write_tiny_set
@@ -19,14 +20,14 @@ ROOT = Path(__file__).parent.parent.parent
 
 @pytest.fixture
 def options(tmp_path: Path) -> list[str]:
-    file = write_tiny_set(tmp_path / "set")
+    file, name = write_tiny_set(tmp_path / "set"), f"cli_{tmp_path.name}"  # names are registered once per process
     poses = random_poses(60, 0)
     cluster_poses(seen_at(poses, 0, 0, 50), poses, BODY13, 4, True, 0).save(tmp_path / "anchors.npz")
     values = {
-        "DATASETS.POSE_FILES": repr([["tiny_cli", str(file), str(file.parent)]]),
-        "DATASETS.TRAIN": "('tiny_cli',)",
-        "DATASETS.TEST": "('tiny_cli',)",
-        "TEST.LCRNET.THRESHOLD_DATASET": "tiny_cli",
+        "DATASETS.POSE_FILES": repr([[name, str(file), str(file.parent)]]),
+        "DATASETS.TRAIN": f"('{name}',)",
+        "DATASETS.TEST": f"('{name}',)",
+        "TEST.LCRNET.THRESHOLD_DATASET": name,
         "MODEL.LCRNET.NUM_ANCHOR_POSES": "4",
         "MODEL.LCRNET.UPPER_BODY": "True",
         "MODEL.LCRNET.ANCHOR_POSES": str(tmp_path / "anchors.npz"),
@@ -41,25 +42,67 @@ def options(tmp_path: Path) -> list[str]:
     return [text for pair in values.items() for text in pair]
 
 
-def run(*arguments: str) -> str:
-    out = subprocess.run(
+def ended(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [sys.executable, ROOT / "tools" / "train_net.py", *arguments],
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
     )
+
+
+def run(*arguments: str) -> str:
+    out = ended(*arguments)
     assert out.returncode == 0, out.stderr[-3000:]
     return out.stdout + out.stderr
 
 
+CONFIG = ["--config-file", str(ROOT / "configs" / "quick_schedules" / "lcrnet_lite0_demo.yaml")]
+
+
+def test_what_a_user_can_mend_is_said_in_one_line(options: list[str], tmp_path: Path) -> None:
+    out = ended(*CONFIG, *options, "MODEL.DEVICE", "cuda")
+    assert out.returncode == 1 and "Traceback" not in out.stderr
+    assert out.stderr.splitlines()[-1].endswith("there is no GPU here: add MODEL.DEVICE cpu to the command")
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("NO.SUCH.KEY", "1"), "NO.SUCH.KEY 1: .*NO.SUCH.KEY"),
+        (("DATASETS.TRAIN", "('mine',)"), r"DATASETS.TRAIN names \['mine'\]"),
+        (("MODEL.WEIGHTS", "{folder}/none.pth"), "no weights at .*none.pth"),
+        (("MODEL.WEIGHTS", "{folder}/lfs.pth"), "lfs.pth: it is a pointer of Git LFS, not the file itself"),
+        (("MODEL.WEIGHTS", "{folder}/page.pth"), "page.pth: it is a web page, not the file itself"),
+        (("MODEL.LCRNET.ANCHOR_POSES", "{folder}/empty.npz"), "empty.npz is not .*: the file is empty"),
+    ],
+)
+def test_what_is_wrong_is_named_before_the_first_iteration(
+    options: list[str], tmp_path: Path, option: tuple[str, str], message: str
+) -> None:
+    (tmp_path / "lfs.pth").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 9\n")
+    (tmp_path / "page.pth").write_text("<!DOCTYPE html><html><body>Sign in</body></html>")
+    (tmp_path / "empty.npz").touch()
+    key, value = option
+    arguments = train_net.parse_arguments([*CONFIG, *options, key, value.format(folder=tmp_path)])
+    with pytest.raises((ValueError, OSError), match=message):
+        train_net.launch_main(arguments)
+
+
+def test_images_that_are_not_there_are_counted_at_the_start(options: list[str], tmp_path: Path) -> None:
+    for number in (0, 3):
+        next((tmp_path / "set").rglob(f"*{number}.png")).unlink()
+    with pytest.raises(FileNotFoundError, match=r"2 of \d images of DATASETS.TRAIN are not there, the first is .*png"):
+        train_net.launch_main(train_net.parse_arguments([*CONFIG, *options]))
+
+
 def test_trains_in_two_processes_then_evaluates_alone(options: list[str], tmp_path: Path) -> None:
-    config = ("--config-file", str(ROOT / "configs" / "quick_schedules" / "lcrnet_lite0_demo.yaml"))
-    run(*config, "--num-gpus", "2", *options)
+    run(*CONFIG, "--num-gpus", "2", *options)
     assert (tmp_path / "out" / "last_checkpoint").read_text() == "model_final.pth"
     final = str(tmp_path / "out" / "model_final.pth")
-    printed = run(*config, "--eval-only", *options, "MODEL.WEIGHTS", final)
+    printed = run(*CONFIG, "--eval-only", *options, "MODEL.WEIGHTS", final)
     assert "pose_ppi" in printed and "keypoints_nms" in printed
-    saved = json.loads((tmp_path / "out" / "inference" / "tiny_cli" / "pose_predictions.json").read_text())
+    saved = json.loads((tmp_path / "out" / "inference" / f"cli_{tmp_path.name}" / "pose_predictions.json").read_text())
     assert len(saved["images"]) == 6
-    resumed = run(*config, "--resume", *options, "SOLVER.MAX_ITER", "3")
+    resumed = run(*CONFIG, "--resume", *options, "SOLVER.MAX_ITER", "3")
     assert "Starting training from iteration 2" in resumed

@@ -55,6 +55,18 @@ def test_weights_that_were_spoilt_before_are_told_apart(tmp_path: Path) -> None:
         trainer.train()
 
 
+def test_a_learning_rate_that_is_too_high_is_not_blamed_on_images(tmp_path: Path) -> None:
+    """1e12: the weights of the second step are finite, and no image survives them."""
+    cfg = tiny_config(tmp_path)
+    cfg.DATASETS.TEST = ()
+    cfg.SOLVER.MAX_ITER, cfg.SOLVER.BASE_LR, cfg.SOLVER.WARMUP_ITERS = 4, 1e12, 0
+    trainer = LCRNetTrainer(cfg)
+    trainer.resume_or_load(False)
+    with pytest.raises(FloatingPointError, match=r"lower SOLVER\.BASE_LR") as told:
+        trainer.train()
+    assert "annotations[" not in str(told.value)
+
+
 def test_gradients_that_are_not_finite_stop_too(tmp_path: Path) -> None:
     cfg = tiny_config(tmp_path)
     cfg.DATASETS.TEST = ()

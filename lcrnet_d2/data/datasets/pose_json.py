@@ -75,7 +75,7 @@ def load_pose_json(path: str | Path, image_root: str | Path, skeleton: Skeleton)
         PoseFileError: truncated, another format or joints, or numbers that cannot be (see `_person`).
     """
     content = _read(path)
-    _check_joints(path, content, skeleton)
+    person = _check_joints(path, content, skeleton).get("id", 1)
     root = Path(image_root).resolve()
     records: dict[Any, dict[str, Any]] = {}
     for number, image in enumerate(_list_of(path, content, "images")):
@@ -86,6 +86,9 @@ def load_pose_json(path: str | Path, image_root: str | Path, skeleton: Skeleton)
         records[record["image_id"]] = record
     for number, annotation in enumerate(_list_of(path, content, "annotations")):
         where = f"{path}: annotations[{number}] (id {annotation.get('id')!r})"
+        of = annotation.get("category_id", person)
+        if of != person:
+            raise PoseFileError(f"{where}: category_id is {of!r}, that of the person {person!r}")
         image_id = _field(where, annotation, "image_id")
         if not isinstance(image_id, (int, str)) or image_id not in records:
             raise PoseFileError(f"{where}: image_id {image_id!r} is not among the images")
@@ -149,7 +152,8 @@ def _field(where: str, entry: dict[str, Any], key: str) -> Any:
     return entry[key]
 
 
-def _check_joints(path: str | Path, content: dict[str, Any], skeleton: Skeleton) -> None:
+def _check_joints(path: str | Path, content: dict[str, Any], skeleton: Skeleton) -> dict[str, Any]:
+    """The category of the person."""
     categories = _list_of(path, content, "categories")
     if len(categories) != 1:
         raise PoseFileError(f"{path}: categories has {len(categories)} entries, expected one, the person")
@@ -158,6 +162,7 @@ def _check_joints(path: str | Path, content: dict[str, Any], skeleton: Skeleton)
         raise PoseFileError(
             f"{path}: categories[0].keypoints are {joints}, expected those of {skeleton.name}: {list(skeleton.joints)}"
         )
+    return categories[0]
 
 
 def _image(where: str, image: dict[str, Any], root: Path) -> dict[str, Any]:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,44 @@ def test_people_crowds_and_background(tmp_path: Path) -> None:
     assert (keypoints[:, 2] > 0).sum() == 3
 
 
+def test_what_cannot_be_meant_is_left_out_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A dog, something of a category nobody defines, the first person again, and joints "seen" at 0, 0."""
+    data = content()
+    data["categories"].append({"id": 2, "name": "dog"})
+    first = data["annotations"][0] | {"category_id": 1}
+    first["keypoints"] = first["keypoints"][:-3] + [0, 0, 2]
+    extra = [first | {"id": 10 + k, "category_id": of} for k, of in enumerate((1, 1, 2, 3, 3))]
+    data["annotations"] = [*extra, *data["annotations"][1:]]
+    seven, _ = prepared(tmp_path, data)
+    assert len(seven["annotations"]) == 3
+    keypoints = np.reshape(seven["annotations"][0]["keypoints"], (-1, 3))
+    assert (keypoints[:, 2] > 0).sum() == 3  # without the ankle at 0, 0
+    told = [record.getMessage().partition(", the first at")[0] for record in caplog.records]
+    assert sorted(told) == [
+        "left out: 1 annotations of 'dog'",
+        "left out: 1 annotations that are there already",
+        "left out: 1 people's joints at 0, 0 that are marked as annotated",
+        "left out: 2 annotations of the unknown category 3",
+    ]
+
+
+def test_of_several_categories_with_joints_one_is_chosen(tmp_path: Path) -> None:
+    data = content()
+    data["categories"].append(data["categories"][0] | {"id": 2, "name": "child"})
+    data["annotations"] = [a | {"category_id": 1 + (a["id"] == 2)} for a in data["annotations"]]
+    with pytest.raises(PoseFileError, match="say which is the person: --category NAME"):
+        prepared(tmp_path, data)
+    (tmp_path / "in.json").write_text(json.dumps(data))
+    assert [len(r["annotations"]) for r in prepared(tmp_path, data, "--category", "child")] == [1, 0]
+
+
+def test_a_refusal_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "in.json").write_text(json.dumps(_changed(keypoints=[1, 2, 2])))
+    command = [sys.executable, prepare_coco.__file__, str(tmp_path / "in.json"), "--output", str(tmp_path / "o.json")]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 1 and len(ended.stderr.splitlines()) == 1 and "annotation 1: keypoints" in ended.stderr
+
+
 def test_two_pictures_of_one_number_are_refused(tmp_path: Path) -> None:
     data = content()
     data["images"][1]["id"] = 7
@@ -77,11 +117,12 @@ def _changed(**changes: Any) -> dict[str, Any]:
     ("data", "message"),
     [
         (_changed(image_id=9), "annotation 1: image_id 9"),
-        (_changed(keypoints=[1, 2, 2] * 13), "annotation 1: 39 keypoint numbers"),
+        (_changed(keypoints=[1, 2, 2] * 13), "annotation 1: keypoints are 39 numbers"),
         (_changed(keypoints=[1, 2, 3] * 17), "annotation 1: a visibility"),
         (_changed(keypoints=[float("nan"), 2, 2] * 17), "annotation 1: an annotated joint"),
         (_changed(bbox=[1, 2, -3, 4]), "annotation 1: bbox"),
         (content() | {"categories": [{"keypoints": list(BODY13.joints)}]}, "COCO's 17"),
+        (_changed(keypoints=[[1, 2, 2]] * 17), r"keypoints are lists of the shape \(17, 3\), expected one list of 51"),
         ({"images": []}, "expected COCO's lists"),
         ([], "expected COCO's lists"),
         (content() | {"images": [{"id": 7, "file_name": "7.jpg"}]}, r"7\.jpg has no \['height', 'width'\]"),

@@ -13,6 +13,8 @@ from scipy.io import savemat
 
 import prepare_mpii
 from lcrnet_d2.data.datasets.pose_json import PoseFileError, load_pose_json
+from lcrnet_d2.evaluation.mpii import single_person_errors
+from lcrnet_d2.evaluation.people import PredictedPeople
 from lcrnet_d2.structures import BODY13, MPII16
 from sources.mpii import Scene, scene_records, split_by_video
 from sources.mpii_files import read_mpii
@@ -71,17 +73,32 @@ def test_the_release(tmp_path: Path, images: Path) -> None:
     assert records["train/b"]["annotations"] == [] and records["train/b"]["partly_annotated"]  # no background
     person, without = records["train/a"]["annotations"]
     keypoints = np.array(person["keypoints"]).reshape(-1, 3)
-    assert keypoints[BODY13.index("right_wrist")].tolist() == [30.5, 40.5, 1]
-    assert keypoints[BODY13.index("head")].tolist() == [21.5, 7.5, 2]
-    assert keypoints[BODY13.index("right_ankle")].tolist() == [25.5, 70.5, 2]
+    assert keypoints[BODY13.index("right_wrist")].tolist() == [29.5, 39.5, 1]  # MPII counts from 1
+    assert keypoints[BODY13.index("head")].tolist() == [20.5, 6.5, 2]
+    assert keypoints[BODY13.index("right_ankle")].tolist() == [24.5, 69.5, 2]
     assert (keypoints[:, 2] > 0).sum() == 3
-    assert (person["objpos"], person["scale"], person["head_box"]) == ([24, 40], 0.2, [18, 3, 26, 12])
+    assert (person["objpos"], person["scale"], person["head_box"]) == ([23, 39], 0.2, [17, 2, 25, 11])
     assert person["head_size"] == pytest.approx(0.6 * (8**2 + 9**2) ** 0.5) and "head_size" not in without
-    # 0.2 * 200 = 40 px around (24, 40) for the one without joints.
-    assert "keypoints" not in without and without["bbox"] == [4.5, 20.5, 44.5, 60.5]
+    # 0.2 * 200 = 40 px around (23, 39) for the one without joints.
+    assert "keypoints" not in without and without["bbox"] == [3.5, 19.5, 43.5, 59.5]
     assert "partly_annotated" not in records["train/a"]
     _, records = prepared(tmp_path, "mpii.mat", "--num-validation", "1", "--partly-annotated")
     assert all(record["partly_annotated"] for record in records.values())
+
+
+def test_known_predictions_get_mmposes_pckh(tmp_path: Path, images: Path) -> None:
+    """mmpose adds 1 to its predictions, which count from 0, and compares them with MPII's numbers as they are."""
+    savemat(tmp_path / "mpii.mat", {"RELEASE": release()})
+    records = [r for r in scene_records(read_mpii(tmp_path / "mpii.mat"), images, False) if isinstance(r, dict)]
+    joints, raw = BODY13.indices(["right_wrist", "right_ankle"]), np.array([[30.0, 40.0], [25.0, 70.0]])
+    predicted = np.array([[31.5, 44.0], [24.0, 73.0]])  # counted from 0
+    head = 0.6 * (8**2 + 9**2) ** 0.5
+    theirs = np.linalg.norm(predicted + 1 - raw, axis=1) / head
+    pose = np.full((1, 13, 2), 40.0)
+    pose[0, BODY13.index("head")], pose[0, joints] = (10.0, 10.0), predicted + 0.5
+    detected = PredictedPeople.without_seeds(np.ones(1), pose, np.zeros((1, 13, 3)))
+    ours = single_person_errors(records[:1], [detected], BODY13)
+    np.testing.assert_allclose(ours.errors[0, joints], theirs)
 
 
 def test_videos_never_cross() -> None:
@@ -124,8 +141,8 @@ def test_json_and_h5_give_the_same(tmp_path: Path, images: Path) -> None:
     assert code == 0 and sorted(records) == ["train/a", "val/c"]
     first, second = records["train/a"]["annotations"]
     wrist = 3 * BODY13.index("right_wrist")
-    assert first["keypoints"][wrist : wrist + 3] == [21.5, 31.5, 2]
-    assert second["keypoints"][wrist : wrist + 3] == [23.5, 31.5, 2]
+    assert first["keypoints"][wrist : wrist + 3] == [20.5, 30.5, 2]
+    assert second["keypoints"][wrist : wrist + 3] == [22.5, 30.5, 2]
     _, from_h5 = prepared(tmp_path, "people.h5", "--validation-images", str(tmp_path / "val.txt"))
     for name, record in records.items():
         for one, other in zip(record["annotations"], from_h5[name]["annotations"], strict=True):
@@ -150,7 +167,7 @@ def test_hidden_however_the_flag_is_written(tmp_path: Path, flag: Any, v: int) -
     content["annolist"][2]["annorect"]["annopoints"]["point"]["is_visible"] = flag
     savemat(tmp_path / "mpii.mat", {"RELEASE": content})
     (person,) = read_mpii(tmp_path / "mpii.mat")[2].people
-    assert person.joints[RIGHT_WRIST].tolist() == [5.5, 6, v]
+    assert person.joints[RIGHT_WRIST].tolist() == [4.5, 5, v]
 
 
 @pytest.mark.parametrize("file", ["people.json", "people.h5"])
