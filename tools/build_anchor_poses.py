@@ -145,9 +145,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--skeleton", default="BODY13", choices=sorted(SKELETONS))
     parser.add_argument("--num-anchor-poses", type=int, default=100, help="K (default 100)")
     parser.add_argument("--upper-body", action="store_true", help="add K classes for upper-body boxes (Sec. 4.2)")
-    parser.add_argument(
-        "--max-poses", type=int, default=MAX_POSES, help="random part of each set (Sec. 4.1: 300,000)"
-    )
+    parser.add_argument("--max-poses", type=int, default=MAX_POSES, help="random part of each set (Sec. 4.1: 300,000)")
     mocap = parser.add_argument_group("with --mocap")
     mocap.add_argument(
         "--views", type=lambda text: int(float(text)), default=20_000, help="virtual views to cluster (2e4)"

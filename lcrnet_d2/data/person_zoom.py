@@ -95,8 +95,11 @@ class PersonZoom(T.Augmentation):
         wanted = max(left, across) / _log_uniform(_CUT_SIZES)
         side = self._side(min(wanted, max(room, left)), height, width)
         corner = self._corner((box[:2] + box[2:]) / 2, side, height, width)
-        # At least a pixel of the picture is shown, wherever the box lies.
-        corner[axis] = np.clip(edge - side if starts else edge, 1 - side, (width, height)[axis] - 1)
+        # Boxes may lie outside, rotated ones do: an eighth of the square is in the picture, as far as it reaches. A
+        # strip of less than 2 px of the canvas would be squeezed by the rounding to whole ones.
+        across_picture = (width, height)[axis]
+        shown = min(across_picture, side * max(1 / 8, 2 / self.canvas))
+        corner[axis] = np.clip(edge - side if starts else edge, shown - side, across_picture - shown)
         return corner[0], corner[1], side
 
     def _window(self, x: float, y: float, side: float, height: int, width: int) -> T.TransformList:
