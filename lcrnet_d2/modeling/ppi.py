@@ -26,7 +26,7 @@ from torch.nn import functional as F
 
 from ..structures import paired_distance
 from .batches import first_rows, pad_rows, row_numbers
-from .suppression import box_overlaps, suppress
+from .suppression import first_overlapping, suppress
 
 __all__ = [
     "PAPER_RULES",
@@ -41,8 +41,6 @@ __all__ = [
 
 #: px, shortest side of a box: of one that is clipped to a line or a point the IoU with itself is 1, not 0 / 0.
 _LEAST_SIDE = 2.0**-6
-#: Pairs of seeds and proposals compared at a time.
-_BLOCK = 2**22
 #: Poses compared at a time: 39 numbers each, which stay in the cache of a CPU's core.
 _POSES = 8192
 
@@ -215,27 +213,10 @@ def _group(proposals: ScoredPoses, iou_threshold: float) -> tuple[Tensor, Tensor
     seed_places = torch.zeros(len(boxes), most + 1, dtype=torch.long, device=boxes.device)
     place = torch.arange(boxes.shape[1], device=boxes.device).expand_as(number)
     seed_places = seed_places.scatter_(1, torch.where(is_seed, number, most), place)[:, :most]
-    joined = _first_overlapping(boxes, boxes.gather(1, seed_places[..., None].expand(-1, -1, 4)), iou_threshold)
+    joined = first_overlapping(boxes, boxes.gather(1, seed_places[..., None].expand(-1, -1, 4)), iou_threshold)
     group_of = torch.where(is_seed, number, joined) + most * torch.arange(len(boxes), device=boxes.device)[:, None]
     rows, group_of = (first_rows(table, proposals.counts) for table in (best_first, group_of))
     return rows, group_of, best_first.gather(1, seed_places)
-
-
-def _first_overlapping(boxes: Tensor, seeds: Tensor, iou_threshold: float) -> Tensor:
-    """(B, n) the first of the seeds (B, G, 4) that overlaps each of boxes (B, n, 4) by more than the threshold.
-
-    Where rounding leaves none, that which overlaps it most.
-    """
-    joined = torch.zeros(boxes.shape[:2], dtype=torch.long, device=boxes.device)
-    closest = torch.full(boxes.shape[:2], -1.0, device=boxes.device)
-    block = max(1, _BLOCK // max(1, boxes.shape[0] * boxes.shape[1]))
-    for first in range(0, seeds.shape[1], block):
-        overlaps = box_overlaps(seeds[:, first : first + block], boxes).nan_to_num(0.0)
-        falling = torch.arange(seeds.shape[1] - first, 0, -1, device=boxes.device)[: overlaps.shape[1], None]
-        best, which = torch.where(overlaps > iou_threshold, falling.float(), overlaps).max(1)
-        joined = torch.where(best > closest, which + first, joined)
-        closest = closest.maximum(best)
-    return joined
 
 
 class _Modes(NamedTuple):
@@ -263,7 +244,7 @@ def _find_modes(
     nobody = len(scores)
     uncovered = torch.ones_like(scores, dtype=torch.bool)
     places, found = torch.arange(nobody, device=scores.device), []
-    while len(places):
+    while len(places) or not found:
         groups = group_of[places]
         waiting = torch.where(uncovered[places], places, nobody)
         seeds = waiting.new_full((num_groups,), nobody).scatter_reduce_(0, groups, waiting, "amin")
@@ -277,14 +258,11 @@ def _find_modes(
         near = (torch.cat(distances) < rules.t_3d) | (places == seeds[groups])
         uncovered[places] &= ~near
         found.append((places, groups, near))
-    count = max(1, len(found))
-    of_rounds = [torch.cat(parts) for parts in zip(*found, strict=True)] or [places, places, uncovered]
-    places, groups, near = of_rounds
-    number = torch.cat([torch.full_like(g, i) for i, (_, g, _) in enumerate(found)] or [places])
-    modes = groups * count + number
-    sums = scores.new_zeros(num_groups * count).index_add_(0, modes, torch.where(near, scores[places], 0.0))
+    modes = torch.cat([groups * len(found) + number for number, (_, groups, _) in enumerate(found)])
+    places, _, near = (torch.cat(of_rounds) for of_rounds in zip(*found, strict=True))
+    sums = scores.new_zeros(num_groups * len(found)).index_add_(0, modes, torch.where(near, scores[places], 0.0))
     opened = torch.zeros_like(sums).index_add_(0, modes, near.to(sums)) > 0
-    return _Modes(places, modes, near, torch.where(opened, sums, -torch.inf).view(num_groups, count))
+    return _Modes(places, modes, near, torch.where(opened, sums, -torch.inf).view(num_groups, len(found)))
 
 
 def _select(
