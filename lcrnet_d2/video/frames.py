@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -127,7 +127,8 @@ class VideoReader:
         while True:
             try:
                 for packet in self._container.demux(self._stream):
-                    yield from packet.decode()
+                    decoded: Any = packet.decode()  # of a video stream, frames alone
+                    yield from decoded
                 return
             except EOFError:
                 return
