@@ -32,7 +32,7 @@ def test_saved_predictions_are_judged_alike(drawn, predictions, tmp_path):
     before, after = (evaluate_predictions(truths, p, BODY13, ppi_score_threshold=0.3) for p in (predictions, loaded))
     assert before["pose_ppi"]["mpjpe_mm"] > 10
     for task, metrics in before.items():
-        assert after[task] == pytest.approx(metrics, abs=0.02)  # rounded to 0.01 mm
+        assert after[task] == pytest.approx(metrics, abs=0.02, nan_ok=True)  # rounded to 0.01 mm; no limb has a depth
     np.testing.assert_array_equal(loaded[0].nms.classes, predictions[0].nms.classes)
     np.testing.assert_allclose(loaded[0].nms.boxes, predictions[0].nms.boxes, atol=1e-3)
 
