@@ -19,6 +19,7 @@ setup(
     package_dir={"lcrnet_d2.configs": "configs"},
     package_data={
         "lcrnet_d2": ["weights/*.pth", "weights/*.npz"],
+        "lcrnet_d2.data.synthetic": ["cmu_poses.npz"],
         "lcrnet_d2.outputs": ["html_viewer_template.html"],
         "lcrnet_d2.configs": ["*.yaml", "*/*.yaml"],
     },

@@ -4,9 +4,13 @@
     python datasets/prepare_mocap.py datasets/mocap/*.tar.xz datasets/mocap/bvh --fps 10 --min-distance 30mm \\
         --output datasets/mocap/poses.npz
 
-ROOT is a folder, a zip or tar archive (read without unpacking), or one .amc, .bvh or .c3d file. Broken takes are
-listed and left out; the exit code is 1 only if no take could be read. --exclude CMU_16 HDM05_tr keeps people out, to
-test on them.
+ROOT is a folder, a zip or tar archive (read without unpacking), one .amc, .bvh or .c3d file, or a pose base (.npz)
+made before, to thin it out further. Broken takes are listed and left out; the exit code is 1 only if no take could be
+read. --exclude CMU_16 HDM05_tr keeps people out, to test on them. The poses of the built-in synthetic sets
+(lcrnet_d2/data/synthetic/cmu_poses.npz) are those of CMU, made with --min-distance 30mm, thinned out:
+
+    python datasets/prepare_mocap.py datasets/mocap/poses_cmu.npz --min-distance 130mm --compact \\
+        --output lcrnet_d2/data/synthetic/cmu_poses.npz
 """
 
 from __future__ import annotations
@@ -16,14 +20,16 @@ import os
 import re
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from lcrnet_d2.mocap.asf_amc import DEFAULT_FPS
 from lcrnet_d2.mocap.pose_base import PoseBase, distinct_poses
 from lcrnet_d2.mocap.take import BrokenTakeError, Take
-from lcrnet_d2.mocap.takes import read_takes, subject_of
+from lcrnet_d2.mocap.takes import read_takes
 
 
 def metres(text: str) -> float:
@@ -50,6 +56,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--bvh-unit", type=metres, default=None, help="length of a .bvh's unit, such as 1cm (default: by leg length)"
     )
     parser.add_argument("--exclude", nargs="+", default=[], metavar="SUBJECT", help="people to leave out")
+    parser.add_argument(
+        "--compact", action="store_true", help="half precision, and takes by their files' names without folders"
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
     args = parser.parse_args(arguments)
     if not args.fps > 0:
@@ -60,27 +69,38 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     args = parse_arguments(arguments)
     start = time.perf_counter()
-    takes, broken = _read_all(args)
-    recorded = {subject_of(take.source) for take in takes}
-    unknown = sorted(set(args.exclude) - recorded)
+    if len(args.roots) == 1 and args.roots[0].endswith(".npz"):
+        base, broken = PoseBase.load(args.roots[0]), []
+    else:
+        takes, broken = _read_all(args)
+        base = PoseBase.from_takes(takes)
+    unknown = sorted(set(args.exclude) - set(base.subjects))
     if unknown:
-        print(f"cannot leave out {unknown}; there are {sorted(recorded)}", file=sys.stderr)
+        print(f"cannot leave out {unknown}; there are {sorted(set(base.subjects))}", file=sys.stderr)
         return 1
-    takes = [take for take in takes if subject_of(take.source) not in args.exclude]
-    if not takes:
+    base = base.select(~base.of_subjects(set(args.exclude))).without_idle_takes()
+    if not len(base):
         print(f"no take could be read from {args.roots}", file=sys.stderr)
         return 1
-    base = PoseBase.from_takes(takes)
     with tqdm(total=len(base), unit="pose", desc="distinct poses") as bar:
         kept = distinct_poses(base.poses_3d, args.min_distance, lambda done: bar.update(done - bar.n))
     args.output.parent.mkdir(parents=True, exist_ok=True)
-    base.select(kept).save(args.output)
+    _save(base.select(kept), args.output, args.compact)
     print(
-        f"{len(takes)} takes of {len(set(base.subjects))} subjects, {len(broken)} broken; {len(base)} poses at "
+        f"{len(base.sources)} takes of {len(set(base.subjects))} subjects, {len(broken)} broken; {len(base)} poses at "
         f"{args.fps:g} per second, {len(kept)} at least {args.min_distance * 1000:g} mm apart; "
         f"{time.perf_counter() - start:.0f} s; {args.output}"
     )
     return 0
+
+
+def _save(base: PoseBase, path: Path, compact: bool) -> None:
+    if compact:
+        base = base.without_idle_takes()
+        names = tuple(re.split(r"[/\\:]", source)[-1] for source in base.sources)
+        replace(base, sources=names).save(path, np.float16)
+    else:
+        base.save(path)
 
 
 def _read_all(args: argparse.Namespace) -> tuple[list[Take], list[BrokenTakeError]]:

@@ -27,7 +27,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "tools"))
 
 from demo import check_writable, find_images
 from lcrnet_d2.data import read_image
-from lcrnet_d2.data.synthetic import SyntheticScene, make_scene
+from lcrnet_d2.data.synthetic.scene import SyntheticScene, make_scene
 from lcrnet_d2.detected_people import DetectedPeople, points_in_image
 from lcrnet_d2.outputs.html_viewer import write_html
 from lcrnet_d2.placement import PinholeCamera
@@ -39,7 +39,7 @@ from lcrnet_d2.visualization import anchor_sheet, draw_people, draw_people_2d, e
 
 Detection = tuple[np.ndarray, DetectedPeople]
 
-#: (seed, index) of the test split's scenes whose truth is drawn: people cut off, in front of each other, lying.
+#: (seed, index) of the test split's scenes whose truth is drawn: people cut off, in front of each other, bent.
 SCENES = ((1, 27), (1, 0), (1, 19))
 _NUM_ANCHORS, _ANCHOR_SCENES = 24, 150
 _CELL = 400  # px of a picture of the gallery

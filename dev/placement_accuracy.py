@@ -62,8 +62,7 @@ def make_scenes(count: int, seed: int) -> list[Scene]:
     for index in range(count):
         composition = compose(np.random.default_rng([seed, index]), IMAGE_SIZE)
         camera = composition.camera
-        bodies = [body.moved(camera.rotation, np.zeros(3)) for body in composition.bodies]
-        joints = np.stack([body.joints() for body in bodies])
+        joints = np.stack([person.joints for person in composition.people])
         pinhole = PinholeCamera(camera.fx, camera.fy, camera.cx, camera.cy)
         scenes.append(Scene(pinhole, joints, joints[:, BODY13.torso].mean(1)))
     return scenes

@@ -55,8 +55,7 @@ def synthetic_people(count: int) -> list[tuple[PinholeCamera, torch.Tensor, torc
     scenes = []
     for seed in range(count):
         scene = compose(np.random.default_rng(seed), (240, 320))
-        bodies = [body.moved(scene.camera.rotation, np.zeros(3)) for body in scene.bodies]
-        joints = torch.from_numpy(np.stack([body.joints() for body in bodies]))
+        joints = torch.from_numpy(np.stack([person.joints for person in scene.people]))
         camera = PinholeCamera(scene.camera.fx, scene.camera.fy, scene.camera.cx, scene.camera.cy)
         roots = joints[:, BODY13.torso].mean(1)
         scenes.append((camera, joints - roots[:, None], roots))

@@ -15,7 +15,8 @@ from detectron2.data import transforms as T
 
 from lcrnet_d2.data import LCRNetDatasetMapper, PoseTargets
 from lcrnet_d2.data.datasets.pose_json import load_pose_json, write_pose_json
-from lcrnet_d2.data.synthetic import make_scene, scene_to_dataset_dict
+from lcrnet_d2.data.synthetic.dataset import scene_to_dataset_dict
+from lcrnet_d2.data.synthetic.scene import make_scene
 from lcrnet_d2.structures import BODY13, AnchorPoses
 
 from .report import Table, compare

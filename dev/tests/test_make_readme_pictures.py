@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import make_readme_pictures
-from lcrnet_d2.data.synthetic import make_scene
+from lcrnet_d2.data.synthetic.scene import make_scene
 
 
 def test_the_truth_of_a_scene_is_a_detection_in_its_own_place() -> None:

@@ -87,14 +87,31 @@ class PoseBase:
         per_take = torch.tensor([subject in subjects for subject in self.subjects], dtype=torch.bool)
         return per_take[self.take_index]
 
-    def save(self, path: str | Path) -> None:
-        """Writes, whole or not at all, an .npz with joint names, units and provenance; no pickles in it."""
+    def without_idle_takes(self) -> PoseBase:
+        """Lists only the takes that a pose is from."""
+        used, take_index = self.take_index.unique(return_inverse=True)
+        takes = used.tolist()
+        return PoseBase(
+            poses_3d=self.poses_3d,
+            take_index=take_index,
+            frames=self.frames,
+            sources=tuple(self.sources[i] for i in takes),
+            subjects=tuple(self.subjects[i] for i in takes),
+            fps=tuple(self.fps[i] for i in takes),
+        )
+
+    def save(self, path: str | Path, precision: type[np.floating] = np.float32) -> None:
+        """Writes, whole or not at all, an .npz with joint names, units and provenance; no pickles in it.
+
+        Args:
+            precision: of the coordinates; np.float16 rounds those of a person to at most half a millimetre.
+        """
         save_npz(
             path,
             version=_FORMAT_VERSION,
             joint_names=np.array(BODY13.joints),
             units=_AXES,
-            poses_3d=self.poses_3d.numpy(),
+            poses_3d=self.poses_3d.numpy().astype(precision),
             take_index=self.take_index.numpy().astype(np.int32),
             frames=self.frames.numpy().astype(np.int32),
             sources=np.array(self.sources, dtype=np.str_),

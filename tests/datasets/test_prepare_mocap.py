@@ -1,6 +1,7 @@
 import argparse
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lcrnet_d2.mocap import PoseBase
@@ -54,3 +55,18 @@ def test_people_can_be_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_nothing_to_read_is_a_failure(tmp_path: Path) -> None:
     assert main([str(tmp_path), "--output", str(tmp_path / "poses.npz"), "--workers", "1"]) == 1
     assert not (tmp_path / "poses.npz").exists()
+
+
+def test_a_base_is_thinned_out_to_a_small_file_without_folders(tmp_path: Path) -> None:
+    folder = tmp_path / "cmu" / "02"
+    folder.mkdir(parents=True)
+    (folder / "02.asf").write_bytes(asf())
+    (folder / "02_01.amc").write_bytes(amc([{}]))
+    (folder / "02_02.amc").write_bytes(amc([{}]))
+    first, small = tmp_path / "poses.npz", tmp_path / "small.npz"
+    assert main([str(tmp_path / "cmu"), "--output", str(first), "--workers", "1", "--min-distance", "0"]) == 0
+    assert main([str(first), "--output", str(small), "--min-distance", "30mm", "--compact"]) == 0
+    base = PoseBase.load(small)
+    assert base.sources == ("02_01.amc",) and base.subjects == ("CMU_02",)
+    assert (base.poses_3d - PoseBase.load(first).poses_3d[:1]).abs().max() < 5e-4
+    assert np.load(small)["poses_3d"].dtype == np.float16

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from ...structures import BODY13, pose_metadata
-from .dataset import ANNOTATIONS, synthetic_dataset_dicts
 
 __all__ = ["SYNTHETIC_SETS", "SyntheticSet", "register_synthetic_sets"]
 
@@ -24,6 +23,12 @@ class SyntheticSet:
     num_images: int
     seed: int = 0
     image_size: tuple[int, int] = (240, 320)
+
+    def load(self, folder: Path) -> list[dict[str, Any]]:
+        """Detectron2 dataset dicts of the set in a folder, made there first if need be."""
+        from .dataset import synthetic_dataset_dicts  # draws: not loaded before somebody asks for images
+
+        return synthetic_dataset_dicts(folder, self.split, self.num_images, self.seed, self.image_size)
 
 
 SYNTHETIC_SETS = (
@@ -46,7 +51,6 @@ def register_synthetic_sets(root: str | Path | None = None, sets: tuple[Syntheti
         if record.name in DatasetCatalog:
             DatasetCatalog.remove(record.name)
             MetadataCatalog.remove(record.name)
-        load = partial(synthetic_dataset_dicts, folder, record.split, record.num_images, record.seed, record.image_size)
-        DatasetCatalog.register(record.name, load)
-        files = {"json_file": str(folder / ANNOTATIONS), "image_root": str(folder)}
+        DatasetCatalog.register(record.name, lambda record=record, folder=folder: record.load(folder))
+        files = {"json_file": str(folder / "annotations.json"), "image_root": str(folder)}
         MetadataCatalog.get(record.name).set(**files, evaluator_type="lcrnet_pose", **pose_metadata(BODY13))

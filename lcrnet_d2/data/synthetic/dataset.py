@@ -23,12 +23,13 @@ from tqdm import tqdm
 
 from ...structures import BODY13
 from ..datasets.pose_json import PoseFileError, load_pose_json, read_pose_info, write_pose_json
-from .scene import SPLITS, SyntheticScene, make_scene
+from .composition import SPLITS
+from .scene import SyntheticScene, make_scene
 
 __all__ = ["ANNOTATIONS", "GENERATOR_VERSION", "make_synthetic_set", "scene_to_dataset_dict", "synthetic_dataset_dicts"]
 
 #: To be counted up whenever the scenes of a seed change, so that sets made before are made again.
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 
 #: File name of the annotations in a set's folder.
 ANNOTATIONS = "annotations.json"
@@ -55,7 +56,7 @@ def make_synthetic_set(
     new one is complete.
 
     Args:
-        split: one of scene.SPLITS; scenes of different splits never coincide.
+        split: one of composition.SPLITS; scenes of different splits never coincide.
         image_size: (H, W).
         num_workers: processes; as many as there are cores, up to 16, if None.
 

@@ -40,7 +40,7 @@ class Backgrounds:
             return self._photo(rng, camera)
         if kind == "panorama":
             return self._panorama(rng, camera)
-        return paint_background(rng, camera, None)[..., ::-1]
+        return paint_background(rng, camera)[..., ::-1]
 
     def _photo(self, rng: np.random.Generator, camera: Camera) -> np.ndarray:
         photo = self._load(self._photos[rng.integers(len(self._photos))])
