@@ -9,6 +9,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -58,3 +60,28 @@ def test_a_missing_detectron2_is_explained(tmp_path: Path) -> None:
         text=True,
     )
     assert out.returncode == 1 and "make setup" in out.stderr and "git+https" in out.stderr
+
+
+def test_importing_the_package_loads_the_network_and_little_else() -> None:
+    """At most 45 modules and 6,000 lines of it: no renderer, no motion capture, no evaluation."""
+    code = (
+        "import sys, lcrnet_d2; print(*(m.__file__ for n, m in sys.modules.items() if n.split('.')[0] == 'lcrnet_d2'))"
+    )
+    files = [Path(file) for file in subprocess.check_output([sys.executable, "-c", code], text=True).split()]
+    package = ROOT / "lcrnet_d2"
+    loaded = {file.relative_to(package).as_posix() for file in files}
+    assert "modeling/roi_heads.py" in loaded and "data/synthetic/builtin.py" in loaded
+    rooms = {name.split("/")[0] for name in loaded if "/" in name}
+    assert rooms == {"checkpoint", "data", "modeling", "structures"}
+    assert not loaded & {"data/synthetic/renderer.py", "data/synthetic/scene.py"}
+    assert len(files) <= 45
+    assert sum(len(file.read_text().splitlines()) for file in files) <= 6000
+
+
+def test_what_is_loaded_on_use_is_there() -> None:
+    import lcrnet_d2
+
+    for name in lcrnet_d2.__all__:
+        assert getattr(lcrnet_d2, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'PosePredicter'"):
+        _ = lcrnet_d2.PosePredicter

@@ -1,14 +1,31 @@
-"""Weights: our checkpoints, published ones, and converters of others' networks."""
+"""Weights: our checkpoints, published ones, and converters of others' networks.
 
-from .backbone_weights import PIP_WEIGHTS, backbone_weights
-from .checkpointer import BEST_CHECKPOINT, LCRNetCheckpointer, without_wrapper
-from .path_handler import LCRNET_WEIGHTS
+Importing `path_handler` from here registers lcrnet://; the names below are loaded when they are first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .checkpointer import BEST_CHECKPOINT, LCRNetCheckpointer, without_wrapper
+    from .path_handler import LCRNET_WEIGHTS
 
 __all__ = [
     "BEST_CHECKPOINT",
     "LCRNET_WEIGHTS",
-    "PIP_WEIGHTS",
     "LCRNetCheckpointer",
-    "backbone_weights",
     "without_wrapper",
 ]
+
+_LOADED_ON_USE = {
+    "BEST_CHECKPOINT": "checkpointer",
+    "LCRNET_WEIGHTS": "path_handler",
+    "LCRNetCheckpointer": "checkpointer",
+    "without_wrapper": "checkpointer",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LOADED_ON_USE:
+        return getattr(import_module(f".{_LOADED_ON_USE[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
