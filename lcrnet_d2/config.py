@@ -216,6 +216,9 @@ def _add_evaluation_keys(cfg: CN) -> None:
     # this many false positives per image. "" keeps the SCORE_THRESH keys.
     cfg.TEST.LCRNET.THRESHOLD_DATASET = ""
     cfg.TEST.LCRNET.MAX_FALSE_POSITIVES = 0.2
+    # Predictions of an evaluation are kept in files below OUTPUT_DIR/inference until it is done, so that one that was
+    # stopped goes on. For large test sets: the files are of one state of the weights, which are all hashed.
+    cfg.TEST.LCRNET.PREDICTION_CACHE = False
     # People with fewer joints seen (v = 2) are ignored; 0 for sets that do not say which are, as Human3.6M.
     cfg.TEST.LCRNET.MIN_JOINTS_SEEN = 4
     # Benchmarks to run beside: a list of [data set, protocol], protocols as of tools/evaluate_predictions.py.

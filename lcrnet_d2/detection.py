@@ -69,9 +69,9 @@ def detect_in_images(
     """
     page = PosePage()
     export = PoseExport(output, options.skeleton or predictor.skeleton, options.save, options.camera_of)
-    with predictor.remembering(output) as remembered:
+    with predictor.cache(output) as cache:
         with export:
-            for number, (file, image, found) in enumerate(_found_in_files(predictor, files)):
+            for number, (file, image, found) in enumerate(_found_in_files(predictor.asking(cache), files)):
                 people = export.add(PosedImage(str(file), found, image if isinstance(image, str) else ""))
                 if people is None or isinstance(image, str):
                     continue
@@ -79,7 +79,7 @@ def detect_in_images(
                     page.add(people, image, file.name)
                 if options.pictures:
                     write_picture(output / f"{number:04d}_{file.stem}.png", draw_people(image, people))
-        remembered.forget()
+        cache.remove()
     page.write(output / "people.html", f"People in {len(files)} images")
     return export.images
 
@@ -91,8 +91,8 @@ def predict_share(predictor: PosePredictor, files: list[Path], output: Path, sha
         how many images there were in it.
     """
     share = list(shard.of(files))
-    with predictor.remembering(output):
-        for _ in _found_in_files(predictor, share):
+    with predictor.cache(output) as cache:
+        for _ in _found_in_files(predictor.asking(cache), share):
             pass
     return len(share)
 

@@ -28,9 +28,9 @@ from .checkpoint import BEST_CHECKPOINT, LCRNetCheckpointer, without_wrapper
 from .data import LCRNetDatasetMapper, load_anchor_poses
 from .evaluation import COCOKeypointEvaluator, PoseEvaluator
 from .modeling import with_test_time_augmentation
-from .remembered_outputs import RememberedOutputs, inference_settings, remembered_outputs
+from .prediction_cache import PredictionCache, inference_settings, prediction_cache
 from .structures import SKELETONS, AnchorPoses
-from .training.finite_steps import GradientCheck, LossCheck, explain_spoilt_step
+from .training.finite_steps import GradientCheck, LossCheck, diagnose_nonfinite_step
 from .training.gradient_clipping import add_gradient_clipping
 from .training.hooks import PictureHook, ResumableBestCheckpointer
 from .training.protocol_choice import protocol_evaluators, register_mupots
@@ -108,7 +108,7 @@ class LCRNetTrainer(DefaultTrainer):
             super().run_step()
         except FloatingPointError as error:
             dataset = self._trainer.data_loader.dataset
-            where = explain_spoilt_step(self._trainer.model, self._loss_check.records, dataset, self.iter)
+            where = diagnose_nonfinite_step(self._trainer.model, self._loss_check.records, dataset, self.iter)
             raise FloatingPointError(f"{error} {where}") from error
 
     @classmethod
@@ -148,33 +148,34 @@ class LCRNetTrainer(DefaultTrainer):
     @classmethod
     def test(cls, cfg: CfgNode, model: nn.Module, evaluators: Any = None) -> OrderedDict[str, Any]:
         """Evaluates on every data set of DATASETS.TEST; see `evaluate_model`."""
-        return evaluate_model(cfg, model, score_thresholds(cfg, model))
+        return evaluate_model(cfg, model)
 
-    def build_hooks(self) -> list[HookBase | None]:
-        """DefaultTrainer's, then after each evaluation: the best checkpoint, and pictures for TensorBoard.
+    def build_hooks(self) -> list[HookBase]:
+        """All hooks, in the order they run in.
 
-        The checkpoint to resume from is written last: it knows what the evaluation gave, and where one was
-        interrupted it is made again.
+        The checkpoint to resume from is written after the evaluation: it knows what that gave, and where one was
+        interrupted it is made again. The writer is last: it writes what the others measured.
         """
-        every = super().build_hooks()
-        hooks_ = [hook for hook in every if not isinstance(hook, hooks.PeriodicCheckpointer | hooks.PreciseBN)]
-        order = self._trainer.data_loader.batch_sampler
-        hooks_[:0] = measured_statistics(self.cfg, without_wrapper(self.evaluated_model), order)
-        if self.average is not None:
-            hooks_.insert(0, self.average)
-            evaluation = next(i for i, hook in enumerate(hooks_) if isinstance(hook, hooks.EvalHook))
-            hooks_[evaluation] = hooks.EvalHook(self.cfg.TEST.EVAL_PERIOD, self._test_average)
-        hooks_.insert(0, SharedStatistics(self._trainer.model))
-        hooks_.insert(0, IterationSeeds(order))
-        period = self.cfg.TEST.EVAL_PERIOD
-        if comm.is_main_process() and period > 0 and self.cfg.DATASETS.TEST:
-            metric = best_metric_name(self.cfg)
-            best = ResumableBestCheckpointer(period, self.checkpointer, metric, mode="min", file_prefix=BEST_CHECKPOINT)
-            hooks_[-1:-1] = [best, PictureHook(self.cfg, self.evaluated_model, period)]
-        hooks_[-1:-1] = [hook for hook in every if isinstance(hook, hooks.PeriodicCheckpointer)]
-        return hooks_
+        cfg, period, order = self.cfg, self.cfg.TEST.EVAL_PERIOD, self._trainer.data_loader.batch_sampler
+        every: list[HookBase | None] = [
+            IterationSeeds(order),
+            SharedStatistics(self._trainer.model),
+            self.average,
+            measured_statistics(cfg, without_wrapper(self.evaluated_model), order),
+            hooks.IterationTimer(),
+            hooks.LRScheduler(),
+            hooks.EvalHook(period, self._evaluate),
+        ]
+        if comm.is_main_process():
+            if period > 0 and cfg.DATASETS.TEST:
+                metric = best_metric_name(cfg)
+                best = ResumableBestCheckpointer(period, self.checkpointer, metric, "min", BEST_CHECKPOINT)
+                every += [best, PictureHook(cfg, self.evaluated_model, period)]
+            every.append(hooks.PeriodicCheckpointer(self.checkpointer, cfg.SOLVER.CHECKPOINT_PERIOD))
+            every.append(hooks.PeriodicWriter(self.build_writers(), period=20))
+        return [hook for hook in every if hook is not None]
 
-    def _test_average(self) -> OrderedDict[str, Any]:
+    def _evaluate(self) -> OrderedDict[str, Any]:
         self._last_eval_results = self.test(self.cfg, self.evaluated_model)
         return self._last_eval_results
 
@@ -214,11 +215,11 @@ def check_config(cfg: CfgNode) -> None:
         )
 
 
-def evaluate_model(cfg: CfgNode, model: nn.Module, thresholds: dict[str, float]) -> OrderedDict[str, Any]:
+def evaluate_model(cfg: CfgNode, model: nn.Module, thresholds: dict[str, float] | None = None) -> OrderedDict[str, Any]:
     """Evaluates NMS and PPI from one pass over each data set of DATASETS.TEST.
 
     Args:
-        thresholds: of `score_thresholds`.
+        thresholds: as of `score_thresholds`; None: chosen so, without asking the model twice for the same images.
 
     Returns:
         {task: {metric: float}}, or {data set: {task: ...}} for several.
@@ -232,37 +233,47 @@ def evaluate_model(cfg: CfgNode, model: nn.Module, thresholds: dict[str, float])
     register_mupots(cfg)
     anchors = anchors_of(cfg, model)
     results: OrderedDict[str, Any] = OrderedDict()
-    with _remembered(cfg, model) as remembered:
+    with _evaluation_cache(cfg, model) as cache:
+        thresholds = _chosen_thresholds(cfg, cache) if thresholds is None else thresholds
         for name in cfg.DATASETS.TEST:
             loader = LCRNetTrainer.build_test_loader(cfg, name)
             evaluators = build_evaluators(cfg, name, thresholds, anchors)
-            results[name] = inference_on_dataset(remembered, loader, evaluators)
+            results[name] = inference_on_dataset(cache, loader, evaluators)
             if comm.is_main_process():
                 print_csv_format(results[name])
         comm.synchronize()  # the others are done with predicting before the first is with judging
-        remembered.forget()
+        cache.remove()
     return results if len(results) != 1 else next(iter(results.values()))
 
 
 def score_thresholds(cfg: CfgNode, model: nn.Module) -> dict[str, float]:
     """{"nms": ..., "ppi": ...}: from the config, or chosen on TEST.LCRNET.THRESHOLD_DATASET."""
+    with _evaluation_cache(cfg, model) as cache:
+        thresholds = _chosen_thresholds(cfg, cache)
+        comm.synchronize()
+        cache.remove()
+    return thresholds
+
+
+def _chosen_thresholds(cfg: CfgNode, network: nn.Module) -> dict[str, float]:
     node = cfg.MODEL.LCRNET.INTEGRATION
-    thresholds = {"nms": node.SCORE_THRESH_NMS, "ppi": node.SCORE_THRESH_PPI}
     name = cfg.TEST.LCRNET.THRESHOLD_DATASET
     if not name:
-        return thresholds
+        return {"nms": node.SCORE_THRESH_NMS, "ppi": node.SCORE_THRESH_PPI}
     skeleton = SKELETONS[cfg.MODEL.LCRNET.SKELETON]
     evaluator = PoseEvaluator(name, skeleton, min_joints_seen=cfg.TEST.LCRNET.MIN_JOINTS_SEEN)
-    with _remembered(cfg, model) as remembered:  # until `evaluate_model` forgets
-        inference_on_dataset(remembered, LCRNetTrainer.build_test_loader(cfg, name), evaluator)
+    inference_on_dataset(network, LCRNetTrainer.build_test_loader(cfg, name), evaluator)
     chosen = evaluator.choose_thresholds(cfg.TEST.LCRNET.MAX_FALSE_POSITIVES)
     logging.getLogger(__name__).info("Score thresholds chosen on %s: %s", name, chosen)
     return {"nms": chosen.nms.score, "ppi": chosen.ppi.score}
 
 
-def _remembered(cfg: CfgNode, model: nn.Module) -> AbstractContextManager[RememberedOutputs]:
-    model = with_test_time_augmentation(cfg, without_wrapper(model))
-    return remembered_outputs(model, Path(cfg.OUTPUT_DIR) / "inference", inference_settings(cfg))
+def _evaluation_cache(cfg: CfgNode, model: nn.Module) -> AbstractContextManager[PredictionCache]:
+    """In files where TEST.LCRNET.PREDICTION_CACHE asks for them: to name them, all weights are hashed."""
+    network = with_test_time_augmentation(cfg, without_wrapper(model))
+    in_files = cfg.TEST.LCRNET.PREDICTION_CACHE
+    folder = Path(cfg.OUTPUT_DIR) / "inference" if in_files else None
+    return prediction_cache(network, folder, inference_settings(cfg) if in_files else "")
 
 
 def anchors_of(cfg: CfgNode, model: nn.Module) -> AnchorPoses | None:

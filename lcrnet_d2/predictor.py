@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -14,6 +15,7 @@ from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 from detectron2.structures import Instances
+from torch import nn
 
 from .checkpoint import LCRNetCheckpointer
 from .config import CONFIGS, load_config
@@ -21,7 +23,7 @@ from .data import read_image
 from .data.images import check_image_size
 from .detected_people import DetectedPeople
 from .modeling import with_test_time_augmentation
-from .remembered_outputs import RememberedOutputs, inference_settings, remembered_outputs
+from .prediction_cache import PredictionCache, inference_settings, prediction_cache
 from .structures import SKELETONS
 
 __all__ = ["Image", "PosePredictor", "find_config"]
@@ -31,7 +33,7 @@ Image = str | Path | np.ndarray
 
 
 class PosePredictor:
-    """Finds everyone's 2D and 3D pose in pictures.
+    """Finds everyone's 2D and 3D pose in images.
 
     Images whose padded sizes agree go through the network together, others apart, so that nothing depends on
     what else was asked for in the same call. On GPUs the network runs in half precision.
@@ -64,7 +66,7 @@ class PosePredictor:
             cfg.MODEL.WEIGHTS = str(weights)
         cfg.MODEL.DEVICE = device or _available(cfg.MODEL.DEVICE)
         self.model = build_model(cfg).eval()
-        #: What pictures are given to: the model, or what stands in for it (TEST.AUG, `remembering`).
+        #: What images are given to: the model, or what stands in for it (TEST.AUG).
         self.network = with_test_time_augmentation(cfg, self.model)
         LCRNetCheckpointer(self.model).load(cfg.MODEL.WEIGHTS)
         self.model.roi_heads.box_predictor.check_anchor_poses()
@@ -114,20 +116,18 @@ class PosePredictor:
                 people[i] = self._people(output["instances"])
         return people
 
-    @contextmanager
-    def remembering(self, folder: Path) -> Iterator[RememberedOutputs]:
-        """While this lasts, nothing is predicted anew that was when something stopped this work before.
+    def asking(self, network: nn.Module) -> PosePredictor:
+        """A predictor like this one that asks another network: what stands in for this one's, such as a cache of it."""
+        other = copy.copy(self)
+        other.network = network
+        return other
 
-        Args:
-            folder: for the files that remember it, until `forget`.
+    def cache(self, folder: Path) -> AbstractContextManager[PredictionCache]:
+        """A stand-in for the network (`asking`) that predicts nothing anew which is in the folder's files.
+
+        Whatever ends it, its predictions are in files, for the next time, unless they are removed.
         """
-        settings = inference_settings(self.cfg, self.half_precision)
-        network = self.network
-        with remembered_outputs(network, folder, settings) as self.network:
-            try:
-                yield self.network
-            finally:
-                self.network = network
+        return prediction_cache(self.network, folder, inference_settings(self.cfg, self.half_precision))
 
     def _network_input(self, image: Image, image_format: str) -> dict[str, Any]:
         expected = self.cfg.INPUT.FORMAT

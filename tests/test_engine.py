@@ -119,14 +119,19 @@ def test_thresholds_chosen_on_validation_data_are_applied(tmp_path: Path) -> Non
     cfg.TEST.LCRNET.THRESHOLD_DATASET = cfg.DATASETS.TEST[0]
     model = LCRNetTrainer.build_model(cfg)
     model.roi_heads.box_predictor.set_anchor_poses(AnchorPoses.load(cfg.MODEL.LCRNET.ANCHOR_POSES))
-    thresholds = score_thresholds(cfg, model)
-    results = evaluate_model(cfg, model, thresholds)
+    asked: list[dict] = []
+    model.register_forward_pre_hook(lambda _, inputs: asked.extend(inputs[0]))
+    results = evaluate_model(cfg, model)
+    assert len(asked) == len(DatasetCatalog.get(cfg.DATASETS.TEST[0]))  # once for the thresholds and the metrics
     for method in ("nms", "ppi"):
         assert results[f"pose_{method}"]["fp_per_image"] <= 0.2
+    np.testing.assert_equal(evaluate_model(cfg, model, score_thresholds(cfg, model)), results)
+    assert not list((tmp_path / "out" / "inference").glob("unfinished-*"))
 
 
 def test_an_evaluation_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cfg = tiny_config(tmp_path)
+    cfg.TEST.LCRNET.PREDICTION_CACHE = True
     model = LCRNetTrainer.build_model(cfg)
     model.roi_heads.box_predictor.set_anchor_poses(AnchorPoses.load(cfg.MODEL.LCRNET.ANCHOR_POSES))
     thresholds = {"nms": 0.0, "ppi": 0.0}
@@ -140,7 +145,7 @@ def test_an_evaluation_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pyt
         evaluate_model(cfg, model, thresholds)
     monkeypatch.setattr(model, "forward", stop)  # the network must not be asked again
     np.testing.assert_equal(evaluate_model(cfg, model, thresholds), expected)
-    assert not list((tmp_path / "out" / "inference").glob("*/unfinished-*"))
+    assert not list((tmp_path / "out" / "inference").glob("unfinished-*"))
 
 
 def test_evaluators_in_either_order_agree(tmp_path: Path) -> None:

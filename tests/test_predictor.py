@@ -194,14 +194,15 @@ def test_a_model_of_the_zoo_by_name(weights: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_several_views_of_every_picture(weights: Path, tmp_path: Path) -> None:
-    """TEST.AUG: the same alone, in a batch of other sizes, and remembered; not what one view gives."""
+    """TEST.AUG: the same alone, in a batch of other sizes, and from a cache; not what one view gives."""
     cfg = small_config(weights)
     cfg.TEST.AUG.ENABLED, cfg.TEST.AUG.MIN_SIZES, cfg.TEST.AUG.MAX_SIZE = True, (64, 96), 300
     predictor = PosePredictor(cfg)
     images = [picture(80, 120), picture(120, 80, seed=1), picture(80, 120, seed=2)]
     alone = [predictor(image) for image in images]
-    with predictor.remembering(tmp_path):
-        for expected, a, b in zip(alone, predictor(images), predictor(images), strict=True):
+    with predictor.cache(tmp_path) as cache:
+        cached = predictor.asking(cache)
+        for expected, a, b in zip(alone, cached(images), cached(images), strict=True):
             assert_same(expected, a)
             assert_same(a, b, rtol=0)
     cfg.TEST.AUG.ENABLED = False

@@ -23,7 +23,7 @@ from detectron2.utils import comm
 from lcrnet_d2.checkpoint import LCRNetCheckpointer
 from lcrnet_d2.config import load_config
 from lcrnet_d2.data.datasets.builtin import register_pose_files
-from lcrnet_d2.engine import LCRNetTrainer, evaluate_model, score_thresholds
+from lcrnet_d2.engine import LCRNetTrainer, evaluate_model
 from lcrnet_d2.launch import launch_processes
 from lcrnet_d2.projects import add_import_argument, import_projects
 
@@ -33,7 +33,7 @@ def main(args: argparse.Namespace) -> Any:
     if args.eval_only:
         model = LCRNetTrainer.build_model(cfg)
         LCRNetCheckpointer(model, cfg.OUTPUT_DIR).resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
-        results = evaluate_model(cfg, model, score_thresholds(cfg, model))
+        results = evaluate_model(cfg, model)
         if comm.is_main_process():
             verify_results(cfg, results)
         return results

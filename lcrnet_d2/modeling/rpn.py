@@ -90,8 +90,8 @@ class LCRNetRPN(RPN):
     ) -> list[Instances]:
         """Per image its regions, best first: as Detectron2's `find_top_rpn_proposals`.
 
-        Raises:
-            FloatingPointError: in training, boxes or scores that are not finite; otherwise those are left out.
+        Boxes and scores that are not finite are left out, in training too: there the losses are not finite either, and
+        are looked at before the step.
         """
         most_of_level, most = self.pre_nms_topk[self.training], self.post_nms_topk[self.training]
         if torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage]
@@ -107,9 +107,7 @@ class LCRNetRPN(RPN):
         kept = suppress(boxes.flatten(0, 1), (there & finite & wide & high).flatten(0, 1), self.nms_thresh)
         scores = torch.where(kept.view_as(logits), logits, -torch.inf).flatten(1)
         best, which = scores.topk(min(int(most), scores.shape[1]), dim=1)
-        *counts, all_finite = torch.cat([(best > -torch.inf).sum(1), (finite | ~there).all()[None]]).tolist()
-        if self.training and not all_finite:
-            raise FloatingPointError("Predicted boxes or scores contain Inf/NaN. Training has diverged.")
+        counts = (best > -torch.inf).sum(1).tolist()
         kept_boxes = first_rows(boxes.flatten(1, 2).gather(1, which[..., None].expand(-1, -1, 4)), counts)
         of_images = zip(image_sizes, kept_boxes.split(counts), first_rows(best, counts).split(counts), strict=True)
         return [Instances(s, proposal_boxes=Boxes(b), objectness_logits=o) for s, b, o in of_images]

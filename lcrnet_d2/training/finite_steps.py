@@ -16,13 +16,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ..checkpoint import without_wrapper
 from ..data.training_stream import SeededDataset
 
-__all__ = ["GradientCheck", "LossCheck", "explain_spoilt_step"]
+__all__ = ["GradientCheck", "LossCheck", "diagnose_nonfinite_step"]
 
 _FEW = 5
 
 
 class LossCheck:
-    """Losses of a detector in training that are not finite stop it, before they spoil anything.
+    """Forward hooks of a detector: losses in training that are not finite stop it, before they spoil anything.
 
     Where half precision overflowed, the batch is computed again in single precision and its losses are returned
     instead: that is no reason to stop. Without half precision `GradientCheck` looks at losses and gradients together:
@@ -33,25 +33,31 @@ class LossCheck:
         #: What the detector was last trained on, and the losses.
         self.records: list[dict[str, Any]] = []
         self.losses: Mapping[str, Tensor] = {}
-        self._model = model
-        # No hook after it would see what is raised within: Detectron2's RPN stops at boxes that are not finite.
-        self._forward = model.forward
-        model.forward = self._checked
+        self._buffers: dict[str, Tensor] = {}
+        model.register_forward_pre_hook(self._before)
+        model.register_forward_hook(self._after)
 
-    def _checked(self, batch: list[dict[str, Any]]) -> Any:
+    def _before(self, model: nn.Module, inputs: tuple[list[dict[str, Any]]]) -> None:
+        if model.training:
+            (self.records,) = inputs
+            half = torch.is_autocast_enabled(_device(model))
+            self._buffers = {name: buffer.clone() for name, buffer in model.named_buffers()} if half else {}
+
+    def _after(self, model: nn.Module, inputs: tuple[list[dict[str, Any]]], output: Any) -> Any:
         """
         Raises:
-            FloatingPointError: a loss is NaN or infinite; no weight has been changed by the batch yet.
+            FloatingPointError: a loss in half precision is NaN or infinite, and so in single precision; no weight has
+                been changed by the batch yet.
         """
-        if not self._model.training:
-            return self._forward(batch)
-        self.records = batch
-        half = torch.is_autocast_enabled(_device(self._model))
-        output = self._in_half_precision(batch) if half else self._forward(batch)
-        self.losses = output if isinstance(output, Mapping) else {}
-        if half:
+        if not model.training or not isinstance(output, Mapping):
+            return output
+        self.losses = output
+        if torch.is_autocast_enabled(_device(model)):
+            # Where it overflowed in one process, in single precision in all: SyncBN waits for the others.
+            if not all(comm.all_gather(_are_finite(output))):
+                self.losses = self._in_single_precision(model)
             self.check()
-        return output
+        return self.losses
 
     def check(self) -> None:
         """FloatingPointError where the last losses are not finite."""
@@ -59,21 +65,12 @@ class LossCheck:
             values = ", ".join(f"{name} {float(value.detach()):g}" for name, value in self.losses.items())
             raise FloatingPointError(f"losses that are not finite: {values}")
 
-    def _in_half_precision(self, batch: list[dict[str, Any]]) -> Any:
-        """Where that overflowed in one process, in single precision in all: SyncBN waits for the others."""
-        buffers = {name: buffer.clone() for name, buffer in self._model.named_buffers()}
-        try:
-            output = self._forward(batch)
-            finite = not isinstance(output, Mapping) or _are_finite(output)
-        except FloatingPointError:
-            output, finite = None, False
-        if all(comm.all_gather(finite)):
-            return output
+    def _in_single_precision(self, model: nn.Module) -> Mapping[str, Tensor]:
         # BatchNorm would keep the infinity in its running statistics for good.
-        for name, buffer in self._model.named_buffers():
-            buffer.copy_(buffers[name])
-        with torch.autocast(_device(self._model), enabled=False):
-            return self._forward(batch)
+        for name, buffer in model.named_buffers():
+            buffer.copy_(self._buffers[name])
+        with torch.autocast(_device(model), enabled=False):
+            return model.forward(self.records)
 
 
 class GradientCheck(HookBase):
@@ -97,7 +94,7 @@ class GradientCheck(HookBase):
             raise FloatingPointError(f"gradients that are not finite, of {_few(spoilt)}")
 
 
-def explain_spoilt_step(
+def diagnose_nonfinite_step(
     model: nn.Module, batch: Sequence[dict[str, Any]], dataset: SeededDataset, iteration: int
 ) -> str:
     """Names the iteration, the images of the batch, and what of them alone is enough to spoil the losses.
@@ -130,7 +127,7 @@ def _spoilt_annotations(model: nn.Module, record: dict[str, Any], dataset: Seede
     if original is None:
         return ""
     found = []
-    alone = getattr(dataset.mapper, "mapper", dataset.mapper)  # of mosaics, that of the picture alone
+    alone = getattr(dataset.mapper, "mapper", dataset.mapper)  # of mosaics, that of the image alone
     for number, annotation in enumerate(original["annotations"]):
         mapped = alone(original | {"annotations": [annotation]})
         if mapped is not None and not _is_finite_on(model, mapped):

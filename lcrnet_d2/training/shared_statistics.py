@@ -63,11 +63,11 @@ class MeasuredStatistics(hooks.PreciseBN):
         SharedStatistics(self._model).after_step()
 
 
-def measured_statistics(cfg: CfgNode, model: nn.Module, order: TrainingOrder) -> list[HookBase]:
-    """The hook above for the evaluated `model`, or nothing without TEST.PRECISE_BN or trained BatchNorm."""
+def measured_statistics(cfg: CfgNode, model: nn.Module, order: TrainingOrder) -> MeasuredStatistics | None:
+    """The hook above for the evaluated `model`, or None without TEST.PRECISE_BN or trained BatchNorm."""
     if not (cfg.TEST.PRECISE_BN.ENABLED and get_bn_modules(model)):
-        return []
+        return None
     of_pictures = cfg.clone()
     of_pictures.DATALOADER.NUM_WORKERS = 0
     pictures = build_repeatable_loader(of_pictures)
-    return [MeasuredStatistics(cfg.TEST.EVAL_PERIOD, model, pictures, cfg.TEST.PRECISE_BN.NUM_ITER, order)]
+    return MeasuredStatistics(cfg.TEST.EVAL_PERIOD, model, pictures, cfg.TEST.PRECISE_BN.NUM_ITER, order)

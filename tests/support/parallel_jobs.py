@@ -121,7 +121,7 @@ def explain_on_the_second(output: str) -> None:
     from detectron2.layers import NaiveSyncBatchNorm
 
     from lcrnet_d2.data.training_stream import SeededDataset
-    from lcrnet_d2.training.finite_steps import explain_spoilt_step
+    from lcrnet_d2.training.finite_steps import diagnose_nonfinite_step
 
     class Detector(torch.nn.Module):
         def __init__(self) -> None:
@@ -133,7 +133,7 @@ def explain_on_the_second(output: str) -> None:
 
     if comm.get_rank() == 1:
         records = [{"file_name": "a.jpg"}]
-        said = explain_spoilt_step(Detector(), records, SeededDataset(records, lambda record: record), 3)
+        said = diagnose_nonfinite_step(Detector(), records, SeededDataset(records, lambda record: record), 3)
         Path(output, "rank-1").write_text(said)
     comm.synchronize()
 

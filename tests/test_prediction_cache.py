@@ -9,11 +9,11 @@ from detectron2.structures import Boxes, Instances
 from torch import nn
 
 from lcrnet_d2.config import load_config
-from lcrnet_d2.remembered_outputs import RememberedOutputs, inference_settings, remembered_outputs
+from lcrnet_d2.prediction_cache import PredictionCache, inference_settings, prediction_cache
 
 
 class Counting(nn.Module):
-    """One person per picture, whose score is the picture's first pixel; counts the pictures."""
+    """One person per image, whose score is the image's first pixel; counts the images."""
 
     def __init__(self, weight: float = 1.0) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Counting(nn.Module):
         return person
 
 
-def pictures(*numbers: int) -> list[dict]:
+def images(*numbers: int) -> list[dict]:
     return [{"image": torch.full((3, 4, 5), n, dtype=torch.uint8), "height": 40, "width": 50} for n in numbers]
 
 
@@ -40,16 +40,16 @@ def scores(outputs: list[dict]) -> list[float]:
 
 
 def stopped_after(model: nn.Module, folder: Path, *numbers: int) -> None:
-    with pytest.raises(KeyboardInterrupt), remembered_outputs(model, folder, "") as remembered:
-        remembered(pictures(*numbers))
+    with pytest.raises(KeyboardInterrupt), prediction_cache(model, folder, "") as cache:
+        cache(images(*numbers))
         raise KeyboardInterrupt
 
 
 def test_what_was_predicted_before_the_stop_is_not_predicted_again(tmp_path: Path) -> None:
     stopped_after(Counting(), tmp_path, 1, 2)
     model = Counting()
-    with remembered_outputs(model, tmp_path, "") as remembered:
-        outputs = remembered(pictures(3, 1, 2, 4))
+    with prediction_cache(model, tmp_path, "") as cache:
+        outputs = cache(images(3, 1, 2, 4))
     assert model.asked == [3, 4] and scores(outputs) == [3, 1, 2, 4]
     person = outputs[1]["instances"]
     assert person.image_size == (40, 50) and person.pred_boxes.tensor.tolist() == [[0, 1, 2, 3]]
@@ -59,57 +59,57 @@ def test_what_was_predicted_before_the_stop_is_not_predicted_again(tmp_path: Pat
 def test_another_model_or_other_settings_are_asked_anew(tmp_path: Path, other: dict) -> None:
     stopped_after(Counting(), tmp_path, 1)
     model = Counting(other.get("weight", 1.0))
-    RememberedOutputs(model, tmp_path, other.get("settings", ""))(pictures(1))
+    PredictionCache(model, tmp_path, other.get("settings", ""))(images(1))
     assert model.asked == [1]
 
 
-def test_the_same_pixels_at_another_original_size_are_another_picture(tmp_path: Path) -> None:
+def test_the_same_pixels_at_another_original_size_are_another_image(tmp_path: Path) -> None:
     model = Counting()
-    remembered = RememberedOutputs(model, tmp_path, "")
-    remembered(pictures(1))
-    remembered([pictures(1)[0] | {"height": 80}])
+    cache = PredictionCache(model, tmp_path, "")
+    cache(images(1))
+    cache([images(1)[0] | {"height": 80}])
     assert model.asked == [1, 1]
 
 
 def test_what_several_processes_predicted_is_joined(tmp_path: Path) -> None:
-    several = [RememberedOutputs(Counting(), tmp_path, "") for _ in range(2)]
+    several = [PredictionCache(Counting(), tmp_path, "") for _ in range(2)]
     for process, number in zip(several, (1, 2), strict=True):
-        process(pictures(number))
-        process.flush()
+        process(images(number))
+        process.write()
     model = Counting()
-    assert scores(RememberedOutputs(model, tmp_path, "")(pictures(1, 2))) == [1, 2] and not model.asked
+    assert scores(PredictionCache(model, tmp_path, "")(images(1, 2))) == [1, 2] and not model.asked
 
 
-def test_nothing_is_left_once_it_is_told_to_forget(tmp_path: Path) -> None:
+def test_nothing_is_left_once_it_is_removed(tmp_path: Path) -> None:
     stopped_after(Counting(), tmp_path, 1)
-    with remembered_outputs(Counting(), tmp_path, "") as remembered:
-        remembered(pictures(1, 2))
-        remembered.forget()
+    with prediction_cache(Counting(), tmp_path, "") as cache:
+        cache(images(1, 2))
+        cache.remove()
     assert not list(tmp_path.iterdir())
 
 
-def test_a_kill_loses_a_file_s_worth_of_pictures_at_most(tmp_path: Path) -> None:
-    remembered = RememberedOutputs(Counting(), tmp_path, "")
+def test_a_kill_loses_a_file_s_worth_of_images_at_most(tmp_path: Path) -> None:
+    cache = PredictionCache(Counting(), tmp_path, "")
     for n in range(250):
-        remembered(pictures(n))
+        cache(images(n))
     model = Counting()  # what a process sees that starts while, or after, the first was killed
-    RememberedOutputs(model, tmp_path, "")(pictures(*range(250)))
+    PredictionCache(model, tmp_path, "")(images(*range(250)))
     assert model.asked == list(range(200, 250))
 
 
-def test_a_damaged_file_s_pictures_are_predicted_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_file_s_images_are_predicted_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     stopped_after(Counting(), tmp_path, 1)
     (file,) = tmp_path.glob("*/*.pt")
     file.write_bytes(file.read_bytes()[:100])
     model = Counting()
-    RememberedOutputs(model, tmp_path, "")(pictures(1))
+    PredictionCache(model, tmp_path, "")(images(1))
     assert model.asked == [1] and file.name in caplog.text
 
 
 def test_what_is_done_to_an_output_changes_no_other(tmp_path: Path) -> None:
-    remembered = RememberedOutputs(Counting(), tmp_path, "")
+    cache = PredictionCache(Counting(), tmp_path, "")
     for _ in range(2):
-        (output,) = remembered(pictures(5))
+        (output,) = cache(images(5))
         assert scores([output]) == [5]
         output["instances"].scores -= 0.5
 
@@ -117,7 +117,7 @@ def test_what_is_done_to_an_output_changes_no_other(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", [True, False])
 def test_an_evaluation_leaves_the_model_s_mode_as_it_was(tmp_path: Path, mode: bool) -> None:
     model = Counting().train(mode)
-    with inference_context(RememberedOutputs(model, tmp_path, "")):
+    with inference_context(PredictionCache(model, tmp_path, "")):
         assert not model.training
     assert model.training == mode
 
@@ -131,3 +131,12 @@ def test_settings_are_those_the_outputs_depend_on() -> None:
     assert settings("MODEL.LCRNET.INTEGRATION.SCORE_THRESH_PPI", 0.7) == settings()
     for key, value in [("TEST.DETECTIONS_PER_IMAGE", 1), ("MODEL.LCRNET.INTEGRATION.T_3D", 0.5)]:
         assert settings(key, value) != settings()
+
+
+def test_without_a_folder_it_knows_what_it_was_given_itself() -> None:
+    model = Counting()
+    with prediction_cache(model, None, "") as cache:
+        assert scores(cache(images(1, 2))) == scores(cache(images(1, 2))) == [1, 2]
+        cache.remove()
+        cache(images(2))
+    assert model.asked == [1, 2, 2]

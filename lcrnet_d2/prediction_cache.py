@@ -1,7 +1,7 @@
-"""A model that is not asked the same twice: long predictions and evaluations go on where they were stopped.
+"""A model that is not asked the same twice, and predictions in files that go on where they were stopped.
 
-What it gave for a picture is kept in files until all is done. A picture is known again by its pixels, the model by its
-weights and settings. What an older version of this package has left behind is not told apart: remove it.
+An image is known again by its pixels, the model of files by its weights and settings. What an older version of this
+package has left behind is not told apart: remove it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import logging
 import shutil
 import uuid
+from collections import ChainMap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,40 +25,40 @@ from .checkpoint import without_wrapper
 from .checkpoint.array_pickle import load_torch_file
 from .structures.whole_files import whole_file
 
-__all__ = ["RememberedOutputs", "inference_settings", "remembered_outputs"]
+__all__ = ["PredictionCache", "inference_settings", "prediction_cache"]
 
-_PICTURES_PER_FILE = 200
+_IMAGES_PER_FILE = 200
 _Record = dict[str, Any]
 
 
-class RememberedOutputs(nn.Module):
-    """Stands in for a model in inference, and runs it for the pictures that no file remembers."""
+class PredictionCache(nn.Module):
+    """Stands in for a model in inference, and runs it for the images it has not been given before."""
 
-    def __init__(self, model: nn.Module, folder: Path, settings: str) -> None:
+    def __init__(self, model: nn.Module, folder: Path | None = None, settings: str = "") -> None:
         """
         Args:
             model: list of {"image": tensor, "height", "width"} -> list of {"instances": Instances}.
             folder: of the results; the files are in a folder of this model's within it. Several processes may share it:
-                each reads what is there at its start, and writes files of its own.
-            settings: whatever the outputs depend on beside weights and pictures (`inference_settings`).
+                each reads what is there at its start, and writes files of its own. None: in memory alone.
+            settings: whatever the outputs in files depend on beside weights and images (`inference_settings`).
         """
         super().__init__()
         self.training = model.training  # Detectron2's evaluation restores it, on the model within too
         self.model = model
-        self.folder = folder / f"unfinished-{_digest_of_model(model, settings)}"
+        self.folder = None if folder is None else folder / f"unfinished-{_digest_of_model(model, settings)}"
         self._device = next(model.parameters()).device
         self._found: dict[str, _Record] = {}
         self._new: dict[str, _Record] = {}
-        for file in sorted(self.folder.glob("*.pt")):
+        for file in sorted(self.folder.glob("*.pt")) if self.folder else ():
             try:
                 self._found |= load_torch_file(file)
             except ValueError as error:
-                logging.getLogger(__name__).warning("Its pictures are predicted again: %s", error)
+                logging.getLogger(__name__).warning("Its images are predicted again: %s", error)
 
     def forward(self, inputs: list[_Record]) -> list[_Record]:
         """As the model's."""
-        keys = [_digest_of_picture(record) for record in inputs]
-        known = self._found | self._new if self._found else self._new
+        keys = [_digest_of_image(record) for record in inputs]
+        known = ChainMap(self._new, self._found)
         missing = {key: record for key, record in zip(keys, inputs, strict=True) if key not in known}
         answers = {key: known[key] for key in keys if key in known}
         if missing:
@@ -65,37 +66,39 @@ class RememberedOutputs(nn.Module):
             found = {key: _pack(output["instances"]) for key, output in zip(missing, outputs, strict=True)}
             answers |= found
             self._new |= found
-            if len(self._new) >= _PICTURES_PER_FILE:
-                self.flush()
+            if len(self._new) >= _IMAGES_PER_FILE:
+                self.write()
         return [{"instances": _unpack(answers[key]).to(self._device)} for key in keys]
 
-    def flush(self) -> None:
-        """Writes what no file holds yet."""
-        if not self._new:
+    def write(self) -> None:
+        """Writes what no file holds yet, where there are files."""
+        if not self._new or self.folder is None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         with whole_file(self.folder / f"{uuid.uuid4().hex}.pt") as file:
             torch.save(self._new, file)
+        self._found |= self._new
         self._new = {}
 
-    def forget(self) -> None:
+    def remove(self) -> None:
         """Removes the files: all is done."""
-        self._new = {}
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._found, self._new = {}, {}
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 @contextmanager
-def remembered_outputs(model: nn.Module, folder: Path, settings: str) -> Iterator[RememberedOutputs]:
-    """Whatever ends this, all that was predicted is in files, unless it was told to `forget`."""
-    remembered = RememberedOutputs(model, folder, settings)
+def prediction_cache(model: nn.Module, folder: Path | None, settings: str) -> Iterator[PredictionCache]:
+    """Whatever ends this, all that was predicted is in files, unless they were removed."""
+    cache = PredictionCache(model, folder, settings)
     try:
-        yield remembered
+        yield cache
     finally:
-        remembered.flush()
+        cache.write()
 
 
 def inference_settings(cfg: CfgNode, half_precision: bool = False) -> str:
-    """What a model's outputs depend on beside its weights and the pictures it gets; not where either is kept."""
+    """What a model's outputs depend on beside its weights and the images it gets; not where either is kept."""
     node = cfg.MODEL.clone()
     node.DEVICE = node.WEIGHTS = node.LCRNET.ANCHOR_POSES = ""
     node.LCRNET.INTEGRATION.SCORE_THRESH_PPI = node.LCRNET.INTEGRATION.SCORE_THRESH_NMS = 0.0  # applied afterwards
@@ -110,7 +113,7 @@ def _digest_of_model(model: nn.Module, settings: str) -> str:
     return digest.hexdigest()
 
 
-def _digest_of_picture(record: _Record) -> str:
+def _digest_of_image(record: _Record) -> str:
     image = record["image"]
     digest = hashlib.blake2b(_bytes(image), digest_size=16)
     digest.update(repr((tuple(image.shape), record["height"], record["width"])).encode())
