@@ -1,4 +1,4 @@
-"""The people found in one image or video frame: what users, files, pictures and trackers pass around.
+"""The people found in one image or video frame: what users, files, images and trackers pass around.
 
 Shapes: N people, J joints. 2D in continuous px (COCO index + 0.5) of the image as given; 3D in m, camera axes (x right,
 y down, z away).
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DetectedPeople", "DetectedPerson", "points_in_image"]
 
-#: Weight, in placement, of a joint inferred outside the picture beside one inside it: best where it is five times as
+#: Weight, in placement, of a joint inferred outside the image beside one inside it: best where it is five times as
 #: uncertain. With 20 px beside 4 px and a third of the joints outside, the median error of people 2 to 5 m away is
 #: 2.1 % of their depth, and 4.7 % if all joints count alike.
 _WEIGHT_OUTSIDE = 0.04
@@ -71,7 +71,7 @@ class DetectedPeople:
         boxes: (N, 4) px, x1, y1, x2, y2 around the 2D joints, clipped to the image.
         keypoints_2d: (N, J, 2) px; NaN for a joint that a conversion to another skeleton could not make.
         poses_3d: (N, J, 3) m, relative to the body centre; NaN likewise.
-        in_image: (N, J) bool: False where the joint is inferred outside the picture.
+        in_image: (N, J) bool: False where the joint is inferred outside the image.
         spreads_2d: (N, J) px: root mean square distance of the averaged proposals' joints from the person's
             (weights of Eq. 7): how much they disagree. 0 where a single proposal made the person.
         spreads_3d: (N, J) m, likewise.
@@ -184,7 +184,7 @@ class DetectedPeople:
     def placed(self, camera: Camera) -> DetectedPeople:
         """The same people with `translations`: where each stands before `camera` (Fig. 7).
 
-        Joints inferred outside the picture, which nothing was seen of, count a twenty-fifth of the others.
+        Joints inferred outside the image, which nothing was seen of, count a twenty-fifth of the others.
         """
         weights = np.where(self.in_image, 1.0, _WEIGHT_OUTSIDE)
         poses_2d, poses_3d = torch.from_numpy(self.keypoints_2d), torch.from_numpy(self.poses_3d)

@@ -32,7 +32,7 @@ from .prediction_cache import PredictionCache, inference_settings, prediction_ca
 from .structures import SKELETONS, AnchorPoses
 from .training.finite_steps import GradientCheck, LossCheck, diagnose_nonfinite_step
 from .training.gradient_clipping import add_gradient_clipping
-from .training.hooks import PictureHook, ResumableBestCheckpointer
+from .training.hooks import ImageHook, ResumableBestCheckpointer
 from .training.protocol_choice import protocol_evaluators, register_mupots
 from .training.repeatable import IterationSeeds, build_repeatable_loader
 from .training.shared_statistics import SharedStatistics, measured_statistics
@@ -170,7 +170,7 @@ class LCRNetTrainer(DefaultTrainer):
             if period > 0 and cfg.DATASETS.TEST:
                 metric = best_metric_name(cfg)
                 best = ResumableBestCheckpointer(period, self.checkpointer, metric, "min", BEST_CHECKPOINT)
-                every += [best, PictureHook(cfg, self.evaluated_model, period)]
+                every += [best, ImageHook(cfg, self.evaluated_model, period)]
             every.append(hooks.PeriodicCheckpointer(self.checkpointer, cfg.SOLVER.CHECKPOINT_PERIOD))
             every.append(hooks.PeriodicWriter(self.build_writers(), period=20))
         return [hook for hook in every if hook is not None]

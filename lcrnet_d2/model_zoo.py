@@ -56,7 +56,7 @@ def get_config(name: str, trained: bool = True) -> CfgNode:
 
 
 def get(name: str, trained: bool = True, device: str | None = None) -> nn.Module:
-    """A model, in training mode as Detectron2's. It has one view of a picture; the predictor heeds TEST.AUG.
+    """A model, in training mode as Detectron2's. It has one view of an image; the predictor heeds TEST.AUG.
 
     Args:
         name, trained: of `get_config`.

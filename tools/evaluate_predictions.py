@@ -32,7 +32,7 @@ from lcrnet_d2.data.datasets.pose_json import load_pose_json
 from lcrnet_d2.evaluation.mupots import read_mupots
 from lcrnet_d2.evaluation.mupots_report import frames_as_records, report_mupots
 from lcrnet_d2.evaluation.people import MIN_JOINTS_SEEN
-from lcrnet_d2.evaluation.protocols import PROTOCOL_NAMES, build_judge
+from lcrnet_d2.evaluation.protocols import PROTOCOL_NAMES, build_protocol
 from lcrnet_d2.evaluation.report import Report, in_order_of
 from lcrnet_d2.evaluation.saved_predictions import read_saved_predictions
 from lcrnet_d2.projects import add_import_argument, import_project, import_projects
@@ -73,7 +73,7 @@ def evaluate(args: argparse.Namespace) -> tuple[Report, Callable[[], Any]]:
     predictions = in_order_of(records, saved, len(skeleton))
     anchors = None if args.anchors is None else AnchorPoses.load(args.anchors)
     options = {"anchors": anchors, "score_threshold": args.score_threshold, "min_joints_seen": args.min_joints_seen}
-    report = build_judge(args.protocol, skeleton, place=place_in_camera, **options)(records, predictions)
+    report = build_protocol(args.protocol, skeleton, place=place_in_camera, **options)(records, predictions)
     if own_figures is None:
         return report, lambda: None
     draw = own_figures.draw_own_figure

@@ -17,7 +17,7 @@ from lcrnet_d2.structures import joint_box
 
 __all__ = ["integrate_group_by_group", "integrate_over_lists"]
 
-#: IoU of a group, T_3D, the least score of later seeds and of a mode: defaults of `integrate_pose_proposals`.
+#: IoU of a group, T_3D, the score threshold of later seeds and of a mode: defaults of `integrate_pose_proposals`.
 _IOU, _T_3D, _MIN_SEED, _MIN_MODE = 0.2, 0.3, 0.05, 0.002
 
 

@@ -1,6 +1,6 @@
-"""Four pictures in one: more people for each pass through the backbone, smaller ones, cut by the tiles' edges.
+"""Four images in one: more people for each pass through the backbone, smaller ones, cut by the tiles' edges.
 
-A pass over a mosaic costs what a pass over one picture costs. The tiles of a partly annotated data set keep
+A pass over a mosaic costs what a pass over one image costs. The tiles of a partly annotated data set keep
 their own ignored region, so that the others beside them still teach what is background.
 """
 
@@ -20,7 +20,7 @@ _Mapper = Callable[[_Record], _Record | None]
 
 
 class Mosaic:
-    """A mapper that now and then joins the tiles of four pictures, and otherwise maps one alone."""
+    """A mapper that now and then joins the tiles of four images, and otherwise maps one alone."""
 
     def __init__(
         self,
@@ -32,8 +32,8 @@ class Mosaic:
     ) -> None:
         """
         Args:
-            mapper: for a picture alone.
-            tile_mapper: for one of four; gives pictures of half the width and height.
+            mapper: for an image alone.
+            tile_mapper: for one of four; gives images of half the width and height.
             partners: dataset dicts the other three are drawn from, with probabilities as `weights`.
             probability: of a mosaic.
         """
@@ -45,7 +45,7 @@ class Mosaic:
         self.probability = probability
 
     def __call__(self, dataset_dict: _Record) -> _Record | None:
-        """None for a picture that cannot be read, as of the mappers."""
+        """None for an image that cannot be read, as of the mappers."""
         if np.random.uniform() >= self.probability:
             return self.mapper(dataset_dict)
         others = np.searchsorted(self.cumulative, np.random.uniform(size=3), side="right")
@@ -55,7 +55,7 @@ class Mosaic:
 
 
 def join_tiles(tiles: Sequence[_Record]) -> _Record:
-    """Four records with pictures of one size (h, w) as one of (2h, 2w): top left, top right, bottom left and right.
+    """Four records with images of one size (h, w) as one of (2h, 2w): top left, top right, bottom left and right.
 
     Image id and file name are the first's. Boxes and 2D joints move along; 3D poses stay as they are.
     """
@@ -71,7 +71,7 @@ def join_tiles(tiles: Sequence[_Record]) -> _Record:
 
 
 def _moved(rows: Instances, x: int, y: int, size: tuple[int, int]) -> Instances:
-    """The rows of a tile at (x, y) px of a picture of `size`."""
+    """The rows of a tile at (x, y) px of an image of `size`."""
     moved = Instances(size, **rows.get_fields())
     moved.gt_boxes = Boxes(rows.gt_boxes.tensor + torch.tensor([x, y, x, y]))
     moved.gt_keypoints = rows.gt_keypoints + torch.tensor([x, y, 0])

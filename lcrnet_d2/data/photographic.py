@@ -1,4 +1,4 @@
-"""Training pictures made worse, as photos come: another light, blurred, noisy, recompressed, grey."""
+"""Training images made worse, as photos come: another light, blurred, noisy, recompressed, grey."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from detectron2.data import DatasetFromList
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-__all__ = ["Draw", "SeededDataset", "TrainingOrder", "seed_generators", "training_loader"]
+__all__ = ["SampleKey", "SeededDataset", "TrainingOrder", "seed_generators", "training_loader"]
 
 #: From a dataset dict to what the model takes; None for an image that cannot be read.
 Mapper = Callable[[dict[str, Any]], dict[str, Any] | None]
@@ -28,7 +28,7 @@ Mapper = Callable[[dict[str, Any]], dict[str, Any] | None]
 _MOST_TRIES = 100
 
 
-class Draw(NamedTuple):
+class SampleKey(NamedTuple):
     """An image in a place of an iteration's joint batch."""
 
     seed: int
@@ -37,7 +37,7 @@ class Draw(NamedTuple):
     image: int
 
 
-class TrainingOrder(Sampler[list[Draw]]):
+class TrainingOrder(Sampler[list[SampleKey]]):
     """Endless batches: all images in a random order, then all in another one, and so on.
 
     Attributes:
@@ -79,10 +79,10 @@ class TrainingOrder(Sampler[list[Draw]]):
         share = batch_size // world_size
         self._places = range(rank * share, (rank + 1) * share)
 
-    def __iter__(self) -> Iterator[list[Draw]]:
+    def __iter__(self) -> Iterator[list[SampleKey]]:
         batches = islice(self._batches(), self.start, None)
         for iteration, batch in enumerate(batches, self.start):
-            yield [Draw(self.seed, iteration, place, batch[place]) for place in self._places]
+            yield [SampleKey(self.seed, iteration, place, batch[place]) for place in self._places]
 
     def _batches(self) -> Iterator[list[int]]:
         """From iteration 0 on: to go on at a later one takes 3 s per 10 million images."""
@@ -105,7 +105,9 @@ class TrainingOrder(Sampler[list[Draw]]):
 
 
 class SeededDataset(Dataset):
-    """Mapped images by `Draw`. The mapper's draws follow from it; the process's own generators are left as they were.
+    """Mapped images by `SampleKey`, from which the mapper's random numbers follow.
+
+    The process's own generators are left as they were.
 
     Raises:
         RuntimeError: so many images in a row could not be read that something else must be wrong.
@@ -125,9 +127,9 @@ class SeededDataset(Dataset):
     def __len__(self) -> int:
         return len(self.records)
 
-    def __getitem__(self, draw: Draw) -> dict[str, Any]:
-        with seeded(draw):
-            index = draw.image
+    def __getitem__(self, key: SampleKey) -> dict[str, Any]:
+        with seeded(key):
+            index = key.image
             for _ in range(_MOST_TRIES):
                 mapped = self.mapper(self.records[index])
                 if mapped is not None:

@@ -14,7 +14,7 @@ from .people import (
 from .pose_evaluator import MethodThresholds, PoseEvaluator
 from .predictions_json import load_predictions, save_predictions
 from .protocol_evaluator import ProtocolEvaluator
-from .protocols import PROTOCOL_NAMES, build_judge
+from .protocols import PROTOCOL_NAMES, build_protocol
 from .report import Report
 from .saved_predictions import read_saved_predictions
 from .score_threshold import ScoreThreshold, choose_score_threshold
@@ -33,7 +33,7 @@ __all__ = [
     "align_poses",
     "auc_3d",
     "bootstrap_interval",
-    "build_judge",
+    "build_protocol",
     "choose_score_threshold",
     "evaluate_predictions",
     "head_size",

@@ -68,7 +68,7 @@ def evaluate_predictions(
         truths: the data set.
         predictions: of the same images, in any order, once each.
         skeleton: names the J joints.
-        nms_score_threshold, ppi_score_threshold: least score of NMS and of PPI that counts.
+        nms_score_threshold, ppi_score_threshold: score threshold of NMS and of PPI that counts.
         mean_pose: (J, 3) m, the mean training pose, the weakest baseline.
         anchors: for the other baseline, the predicted class's anchor pose unregressed, in its box.
 

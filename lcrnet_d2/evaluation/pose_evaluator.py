@@ -45,8 +45,8 @@ class PoseEvaluator(PredictionCollector):
     Args:
         dataset_name: in the DatasetCatalog; its dicts hold the ground truth (see `truth_from_dict`).
         skeleton: names the joints of model and data set.
-        nms_score_threshold: least score of the NMS poses that count.
-        ppi_score_threshold: least score of the PPI poses that count; a sum of scores, it may exceed 1.
+        nms_score_threshold: score threshold of the NMS poses that count.
+        ppi_score_threshold: score threshold of the PPI poses that count; a sum of scores, it may exceed 1.
         mean_pose: (J, 3) m, mean training pose: a baseline that is reported where given.
         anchors: the model's anchor poses: another baseline, reported where given.
         min_joints_seen: people with fewer joints seen are ignored; 0 where a data set does not know which are.

@@ -13,7 +13,7 @@ from ..structures import Skeleton
 from ..structures.whole_files import write_text
 from .gathering import PredictionCollector, gather_predictions
 from .predictions_json import save_predictions
-from .report import Judge, in_order_of
+from .report import Protocol, in_order_of
 
 __all__ = ["ProtocolEvaluator"]
 
@@ -21,15 +21,15 @@ _logger = logging.getLogger(__name__)
 
 
 class ProtocolEvaluator(PredictionCollector):
-    """A benchmark's protocol (see `protocols.build_judge`) on a registered data set.
+    """A benchmark's protocol (see `protocols.build_protocol`) on a registered data set.
 
-        evaluator = ProtocolEvaluator("h36m_test", BODY13, build_judge("human36m_p2", BODY13))
+        evaluator = ProtocolEvaluator("h36m_test", BODY13, build_protocol("human36m_p2", BODY13))
         inference_on_dataset(model, loader, evaluator)
 
     Args:
         dataset_name: in the DatasetCatalog; its dicts hold the ground truth in the form the protocol states.
         skeleton: names the joints of model and data set.
-        judge: the protocol.
+        protocol: of `protocols.build_protocol`.
         distributed: gather the predictions of all processes.
         output_dir: where given, report.md and pose_predictions.json are written there.
 
@@ -41,13 +41,13 @@ class ProtocolEvaluator(PredictionCollector):
         self,
         dataset_name: str,
         skeleton: Skeleton,
-        judge: Judge,
+        protocol: Protocol,
         *,
         distributed: bool = True,
         output_dir: str | Path | None = None,
     ) -> None:
         super().__init__(dataset_name, skeleton, distributed)
-        self._judge = judge
+        self._protocol = protocol
         self._output_dir = None if output_dir is None else Path(output_dir)
 
     def evaluate(self) -> dict[str, dict[str, float]]:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -69,7 +69,7 @@ class ProtocolEvaluator(PredictionCollector):
         if self._output_dir is not None:  # first: hours of inference are not lost to data that the protocol refuses
             self._output_dir.mkdir(parents=True, exist_ok=True)
             save_predictions(self._output_dir / "pose_predictions.json", gathered, self._skeleton)
-        report = self._judge(records, in_order_of(records, gathered, len(self._skeleton)))
+        report = self._protocol(records, in_order_of(records, gathered, len(self._skeleton)))
         _logger.info("%s\n%s", self._dataset_name, report.markdown)
         if self._output_dir is not None:
             write_text(self._output_dir / "report.md", report.markdown)

@@ -13,13 +13,13 @@ from .human36m_report import report_human36m
 from .mpii_report import report_mpii_multi, report_mpii_single
 from .people import MIN_JOINTS_SEEN
 from .photos import report_photos
-from .report import Judge
+from .report import Protocol
 
-__all__ = ["PROTOCOL_NAMES", "build_judge"]
+__all__ = ["PROTOCOL_NAMES", "build_protocol"]
 
 _OF_3D = ("score_threshold", "min_joints_seen")
 
-#: name: (function, what it measures, options of `build_judge` it takes).
+#: name: (function, what it measures, options of `build_protocol` it takes).
 _PROTOCOLS: dict[str, tuple[Callable[..., Any], str, tuple[str, ...]]] = {
     "human36m": (report_human36m, "Human3.6M P1, P2 and P3, those the data set has images of", ()),
     "human36m_p1": (partial(report_human36m, protocol_names=("P1",)), "Human3.6M P1", ()),
@@ -38,7 +38,7 @@ _PROTOCOLS: dict[str, tuple[Callable[..., Any], str, tuple[str, ...]]] = {
 PROTOCOL_NAMES = {name: what for name, (_, what, _) in _PROTOCOLS.items()}
 
 
-def build_judge(
+def build_protocol(
     name: str,
     skeleton: Skeleton,
     *,
@@ -46,7 +46,7 @@ def build_judge(
     min_joints_seen: int = MIN_JOINTS_SEEN,
     anchors: AnchorPoses | None = None,
     place: Placement | None = None,
-) -> Judge:
+) -> Protocol:
     """A protocol, ready for `ProtocolEvaluator` or for saved predictions. MuPoTS-3D reads files: see `report_mupots`.
 
     Args:

@@ -13,7 +13,7 @@ from .people import ImagePredictions, PredictedPeople, predictions_in_order
 __all__ = [
     "METHODS",
     "METHOD_LABELS",
-    "Judge",
+    "Protocol",
     "Report",
     "detected_people",
     "in_order_of",
@@ -42,7 +42,7 @@ class Report(NamedTuple):
 
 
 #: A protocol: dataset dicts, and the predictions for them in the same order, to a report.
-Judge = Callable[[Sequence[Mapping[str, Any]], Sequence[ImagePredictions]], Report]
+Protocol = Callable[[Sequence[Mapping[str, Any]], Sequence[ImagePredictions]], Report]
 
 
 def in_order_of(

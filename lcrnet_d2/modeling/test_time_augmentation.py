@@ -38,7 +38,7 @@ class View(NamedTuple):
 class LCRNetWithTTA(nn.Module):
     """Stands in for a trained network at inference, as Detectron2's GeneralizedRCNNWithTTA does (TEST.AUG).
 
-    A person's score S is the mean over the views of the sum in Eq. 7, so that one least score serves with and without.
+    A person's score S is the mean over the views of the sum in Eq. 7: one score threshold serves with and without.
     `pred_seed_scores`, a single proposal's probability, is not divided, and the limits within integration
     (MIN_MODE_SCORE, MIN_PROPOSALS, RPN's POST_NMS_TOPK_TEST) are of the sum or of each view. `pred_anchors` of a seed
     from a mirrored view is the class that was seen there.

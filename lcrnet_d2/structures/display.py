@@ -8,7 +8,7 @@ from .skeleton import Skeleton
 
 __all__ = ["PERSON_COLOURS", "SIDE_COLOURS", "bone_colour", "person_colour", "pose_metadata"]
 
-#: RGB of the person's right side, left side and middle, in every picture.
+#: RGB of the person's right side, left side and middle, in every image.
 SIDE_COLOURS = {"right": (220, 50, 47), "left": (38, 110, 210), "centre": (110, 110, 110)}
 
 #: RGB that tell people apart and are neither of SIDE_COLOURS; dark enough for white text on them.

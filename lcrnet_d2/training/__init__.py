@@ -1,1 +1,1 @@
-"""What a training run does besides its steps: finite losses, repeatable order, averaged weights, pictures."""
+"""What a training run does besides its steps: finite losses, repeatable order, averaged weights, images."""

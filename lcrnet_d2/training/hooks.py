@@ -1,4 +1,4 @@
-"""What happens beside the steps of training: the best checkpoint is kept, and pictures are drawn."""
+"""What happens beside the steps of training: the best checkpoint is kept, and images are drawn."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..modeling import with_test_time_augmentation
 from ..structures import SKELETONS
 from ..visualization import draw_people
 
-__all__ = ["PictureHook", "ResumableBestCheckpointer"]
+__all__ = ["ImageHook", "ResumableBestCheckpointer"]
 
 
 class ResumableBestCheckpointer(hooks.BestCheckpointer):
@@ -42,7 +42,7 @@ class ResumableBestCheckpointer(hooks.BestCheckpointer):
             self.trainer.iter += 1
 
 
-class PictureHook(HookBase):
+class ImageHook(HookBase):
     """Every `period` iterations: what the model finds in a few test images, for TensorBoard."""
 
     def __init__(self, cfg: CfgNode, model: nn.Module, period: int, count: int = 4) -> None:

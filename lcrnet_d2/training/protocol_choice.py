@@ -14,11 +14,11 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog
 from PIL import Image
 
-from ..evaluation import PROTOCOL_NAMES, ProtocolEvaluator, build_judge
+from ..evaluation import PROTOCOL_NAMES, ProtocolEvaluator, build_protocol
 from ..evaluation.mpii_groups import has_groups
 from ..evaluation.mupots import read_mupots
 from ..evaluation.mupots_report import report_mupots
-from ..evaluation.report import Judge
+from ..evaluation.report import Protocol
 from ..placement import PinholeCamera, place_people
 from ..structures import SKELETONS, AnchorPoses, Skeleton
 
@@ -50,11 +50,11 @@ def protocol_evaluators(cfg: CfgNode, dataset_name: str, anchors: AnchorPoses | 
         if len(entry) != 2 or entry[1] not in (*PROTOCOL_NAMES, MUPOTS):
             known = ", ".join((*PROTOCOL_NAMES, MUPOTS))
             raise ValueError(f"TEST.LCRNET.PROTOCOLS holds {entry}, expected [data set, protocol] with one of {known}")
-        name, protocol = entry
-        if name == dataset_name and not _lacks_groups(name, protocol):
-            output_dir = Path(cfg.OUTPUT_DIR) / "inference" / name / protocol
-            judge = _judge(cfg, protocol, skeleton, anchors)
-            evaluators.append(ProtocolEvaluator(name, skeleton, judge, output_dir=output_dir))
+        name, protocol_name = entry
+        if name == dataset_name and not _lacks_groups(name, protocol_name):
+            output_dir = Path(cfg.OUTPUT_DIR) / "inference" / name / protocol_name
+            protocol = _protocol(cfg, protocol_name, skeleton, anchors)
+            evaluators.append(ProtocolEvaluator(name, skeleton, protocol, output_dir=output_dir))
     return evaluators
 
 
@@ -69,21 +69,21 @@ def _lacks_groups(dataset_name: str, protocol: str) -> bool:
     return True
 
 
-def _judge(cfg: CfgNode, protocol: str, skeleton: Skeleton, anchors: AnchorPoses | None) -> Judge:
-    if protocol == MUPOTS:
+def _protocol(cfg: CfgNode, name: str, skeleton: Skeleton, anchors: AnchorPoses | None) -> Protocol:
+    if name == MUPOTS:
         frames = read_mupots(cfg.TEST.LCRNET.MUPOTS)
         return lambda _, predictions: report_mupots(frames, predictions, skeleton)
     least = cfg.TEST.LCRNET.MIN_JOINTS_SEEN
-    return build_judge(protocol, skeleton, min_joints_seen=least, anchors=anchors, place=place_in_camera)
+    return build_protocol(name, skeleton, min_joints_seen=least, anchors=anchors, place=place_in_camera)
 
 
 def register_mupots(cfg: CfgNode) -> None:
-    """Registers the pictures below TEST.LCRNET.MUPOTS (or beside it), if it is set, as the data set "mupots".
+    """Registers the images below TEST.LCRNET.MUPOTS (or beside it), if it is set, as the data set "mupots".
 
-    Its truth is read by the protocol; the dataset dicts name the pictures only.
+    Its truth is read by the protocol; the dataset dicts name the images only.
 
     Raises:
-        FileNotFoundError: no such folder, or a picture that its annotations name is missing.
+        FileNotFoundError: no such folder, or an image that its annotations name is missing.
     """
     path = cfg.TEST.LCRNET.MUPOTS
     if path and MUPOTS not in DatasetCatalog.list():

@@ -43,17 +43,17 @@ class SharedStatistics(HookBase):
 class MeasuredStatistics(hooks.PreciseBN):
     """TEST.PRECISE_BN: BatchNorm statistics of the weights that are evaluated, measured instead of averaged on the way.
 
-    Before each evaluation and after the last iteration, on the first pictures of the training order, so that a run
+    Before each evaluation and after the last iteration, on the first images of the training order, so that a run
     repeats it; every process measures its own part of them, and the means over the processes are kept.
     """
 
-    def __init__(self, period: int, model: nn.Module, pictures: Any, num_iter: int, order: TrainingOrder) -> None:
+    def __init__(self, period: int, model: nn.Module, images: Any, num_iter: int, order: TrainingOrder) -> None:
         """
         Args:
-            pictures: loader without workers; its order gets the seed of `order`.
+            images: loader without workers; its order gets the seed of `order`.
             order: that of the training.
         """
-        super().__init__(period, model, pictures, num_iter)
+        super().__init__(period, model, images, num_iter)
         self._order = order
 
     def update_stats(self) -> None:
@@ -67,7 +67,7 @@ def measured_statistics(cfg: CfgNode, model: nn.Module, order: TrainingOrder) ->
     """The hook above for the evaluated `model`, or None without TEST.PRECISE_BN or trained BatchNorm."""
     if not (cfg.TEST.PRECISE_BN.ENABLED and get_bn_modules(model)):
         return None
-    of_pictures = cfg.clone()
-    of_pictures.DATALOADER.NUM_WORKERS = 0
-    pictures = build_repeatable_loader(of_pictures)
-    return MeasuredStatistics(cfg.TEST.EVAL_PERIOD, model, pictures, cfg.TEST.PRECISE_BN.NUM_ITER, order)
+    of_images = cfg.clone()
+    of_images.DATALOADER.NUM_WORKERS = 0
+    images = build_repeatable_loader(of_images)
+    return MeasuredStatistics(cfg.TEST.EVAL_PERIOD, model, images, cfg.TEST.PRECISE_BN.NUM_ITER, order)

@@ -12,11 +12,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lcrnet_d2.data.training_stream import Draw, SeededDataset, TrainingOrder, seed_generators, training_loader
+from lcrnet_d2.data.training_stream import SampleKey, SeededDataset, TrainingOrder, seed_generators, training_loader
 
 
 def batches(order: TrainingOrder, count: int) -> list[list[int]]:
-    return [[draw.image for draw in batch] for batch in islice(iter(order), count)]
+    return [[key.image for key in batch] for batch in islice(iter(order), count)]
 
 
 @given(st.integers(1, 12), st.integers(1, 5), st.integers(0, 20), st.integers(0, 2**31))
@@ -31,7 +31,7 @@ def test_starting_later_gives_the_later_batches(images: int, size: int, start: i
 def test_processes_share_each_joint_batch(images: int, share: int, processes: int) -> None:
     joint = TrainingOrder(images, share * processes, 7)
     parts = [TrainingOrder(images, share * processes, 7, rank=r, world_size=processes) for r in range(processes)]
-    shared = [[draw for part in batch for draw in part] for batch in islice(zip(*parts, strict=False), 4)]
+    shared = [[key for part in batch for key in part] for batch in islice(zip(*parts, strict=False), 4)]
     assert shared == list(islice(iter(joint), 4))
 
 
@@ -74,11 +74,11 @@ RECORDS = [{"id": i} for i in range(5)]
 
 def test_what_is_drawn_for_an_image_follows_from_its_place() -> None:
     dataset = SeededDataset(RECORDS, draws)
-    draw = Draw(seed=1, iteration=2, place=0, image=3)
-    drawn = dataset[draw]["drawn"]
+    key = SampleKey(seed=1, iteration=2, place=0, image=3)
+    drawn = dataset[key]["drawn"]
     torch.manual_seed(5)
-    assert dataset[draw]["drawn"] == drawn
-    for other in (draw._replace(seed=2), draw._replace(iteration=3), draw._replace(place=1), draw._replace(image=4)):
+    assert dataset[key]["drawn"] == drawn
+    for other in (key._replace(seed=2), key._replace(iteration=3), key._replace(place=1), key._replace(image=4)):
         assert dataset[other]["drawn"] != drawn
 
 
@@ -86,7 +86,7 @@ def test_the_processs_own_generators_are_left_alone() -> None:
     seed_generators((1, 2))
     expected = draws({})
     seed_generators((1, 2))
-    SeededDataset(RECORDS, draws)[Draw(9, 9, 9, 1)]
+    SeededDataset(RECORDS, draws)[SampleKey(9, 9, 9, 1)]
     assert draws({}) == expected
 
 
@@ -103,8 +103,8 @@ def test_workers_change_nothing_and_a_loader_that_starts_draws_nothing() -> None
 
 def test_an_image_that_cannot_be_read_is_replaced_the_same_way_every_time() -> None:
     dataset = SeededDataset(RECORDS, lambda record: draws(record) if record["id"] != 2 else None)
-    draw = Draw(0, 0, 0, 2)
-    assert dataset[draw]["id"] != 2
-    assert dataset[draw] == dataset[draw]
+    key = SampleKey(0, 0, 0, 2)
+    assert dataset[key]["id"] != 2
+    assert dataset[key] == dataset[key]
     with pytest.raises(RuntimeError, match="none of 100 images"):
-        SeededDataset(RECORDS, lambda record: None)[draw]
+        SeededDataset(RECORDS, lambda record: None)[key]

@@ -61,7 +61,7 @@ def aim_camera(
     """A camera that sees an upright adult at about `subject_share` of the image height.
 
     Vertical field of view 28 to 62 degrees, tilted so that the subject's middle is near the middle of the
-    picture, rolled by a few degrees.
+    image, rolled by a few degrees.
 
     Returns:
         the camera, and the subject's distance in metres along the ground.
@@ -83,6 +83,6 @@ def _pitched(angle: float) -> np.ndarray:
 
 
 def _rolled(angle: float) -> np.ndarray:
-    """Turns the picture clockwise by `angle` degrees."""
+    """Turns the image clockwise by `angle` degrees."""
     c, s = cos(radians(angle)), sin(radians(angle))
     return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])

@@ -127,7 +127,7 @@ def scene_to_dataset_dict(scene: SyntheticScene, image_id: int, file_name: str) 
 
 
 def _description(split: str, num_images: int, seed: int, image_size: tuple[int, int]) -> dict[str, Any]:
-    """What the pictures of a set depend on, as JSON gives it back."""
+    """What the images of a set depend on, as JSON gives it back."""
     asked = {"split": split, "num_images": num_images, "seed": seed, "image_size": list(image_size)}
     return {"generator_version": GENERATOR_VERSION} | asked
 

@@ -84,7 +84,7 @@ def pair_found_people(
     """Any set's way: the people that both methods find, matched in 2D one-to-one.
 
     Args:
-        thresholds: least score of "nms" and of "ppi"; 0 if None.
+        thresholds: score threshold of "nms" and of "ppi"; 0 if None.
 
     Raises:
         ValueError: there are none.

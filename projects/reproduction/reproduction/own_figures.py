@@ -47,7 +47,7 @@ def draw_own_figure(
         records: dataset dicts.
         predictions: for the same images, in the same order.
         anchors: the model's, for the right part of Figure 6.
-        score_threshold, min_joints_seen: as of `evaluation.build_judge`.
+        score_threshold, min_joints_seen: as of `evaluation.build_protocol`.
 
     Raises:
         ValueError: a protocol without such a figure, or predictions of NMS or PPI only for Figure 5.

@@ -18,7 +18,7 @@ from detectron2.evaluation import inference_on_dataset
 
 from lcrnet_d2.config import load_config
 from lcrnet_d2.engine import LCRNetTrainer
-from lcrnet_d2.evaluation import ImagePredictions, ProtocolEvaluator, build_judge, read_saved_predictions
+from lcrnet_d2.evaluation import ImagePredictions, ProtocolEvaluator, build_protocol, read_saved_predictions
 from lcrnet_d2.evaluation.report import Report, in_order_of
 from lcrnet_d2.structures import SKELETONS, AnchorPoses, Skeleton
 
@@ -138,15 +138,15 @@ class PaperRuns:
         file = Path(cfg.OUTPUT_DIR) / "inference" / name / run.protocol / "pose_predictions.json"
         anchor_file = Path(cfg.MODEL.LCRNET.ANCHOR_POSES)
         anchors = AnchorPoses.load(anchor_file) if anchor_file.is_file() else None
-        judge = build_judge(run.protocol, skeleton, anchors=anchors)
+        protocol = build_protocol(run.protocol, skeleton, anchors=anchors)
         # A training that was stopped at its last evaluation leaves final weights and an earlier model's predictions.
         if not file.is_file() or file.stat().st_mtime < weights_file(cfg).stat().st_mtime:
-            evaluator = ProtocolEvaluator(name, skeleton, judge, output_dir=file.parent)
+            evaluator = ProtocolEvaluator(name, skeleton, protocol, output_dir=file.parent)
             inference_on_dataset(load_model(cfg), LCRNetTrainer.build_test_loader(cfg, name), evaluator)
         records = DatasetCatalog.get(name)
         saved = read_saved_predictions(file, skeleton, records)
         predictions = in_order_of(records, saved, len(skeleton))
-        return PaperResult(records, predictions, judge(records, predictions), skeleton, anchors)
+        return PaperResult(records, predictions, protocol(records, predictions), skeleton, anchors)
 
     def _train(self, run: PaperRun, cfg: CfgNode) -> None:
         if not self.may_train:

@@ -29,7 +29,7 @@ class Results(NamedTuple):
 
     Attributes:
         predictions: of every image, whatever their score.
-        thresholds: least score of "nms" and of "ppi" that counts, chosen on validation data.
+        thresholds: score threshold of "nms" and of "ppi" that counts, chosen on validation data.
         errors: by "nms" and "ppi", of what counts.
     """
 
