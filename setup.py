@@ -44,7 +44,6 @@ setup(
         "mocap": ["ezc3d"],
         "datasets": ["h5py", "cdflib"],
         "export": ["onnx", "onnxruntime"],
-        "rerun": ["rerun-sdk==0.41.0"],
         "dev": ["pytest", "hypothesis", "ruff", "pyright", "pybvh", "efficientnet_lite_pytorch", "playwright"],
     },
 )

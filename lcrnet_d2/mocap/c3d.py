@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..structures import BODY13
-from ..structures.guarded_reading import read_apart
+from .guarded_reading import read_apart
 from .take import BrokenTakeError, Take, body_take, to_camera_axes
 
 __all__ = ["MARKERS", "joints_from_markers", "parse_c3d", "read_c3d"]
