@@ -48,7 +48,6 @@ setup(
         "gltf": ["pygltflib"],
         "datasets": ["h5py", "cdflib"],
         "export": ["onnx", "onnxruntime"],
-        "rerun": ["rerun-sdk==0.41.0"],
         "dev": ["pytest", "hypothesis", "ruff", "pyright", "pybvh", "efficientnet_lite_pytorch", "playwright"],
     },
 )

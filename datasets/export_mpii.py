@@ -19,14 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from lcrnet_d2.evaluation.mpii_export import export_multi_person, export_single_person
-from lcrnet_d2.evaluation.mpii_submission import group_predictions, single_person_predictions
 from lcrnet_d2.evaluation.people import ImagePredictions, PredictedPeople
 from lcrnet_d2.evaluation.report import METHODS, detected_people, in_order_of
 from lcrnet_d2.evaluation.saved_predictions import read_saved_predictions
 from lcrnet_d2.structures import SKELETONS, Skeleton
 from sources.mpii import Scene
+from sources.mpii_export import export_multi_person, export_single_person
 from sources.mpii_files import read_release_mat
+from sources.mpii_submission import group_predictions, single_person_predictions
 
 _OF_A_PERSON = ("objpos", "scale", "single_person", "group")
 

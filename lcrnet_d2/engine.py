@@ -151,7 +151,7 @@ class LCRNetTrainer(DefaultTrainer):
         """Evaluates on every data set of DATASETS.TEST; see `evaluate_model`."""
         return evaluate_model(cfg, model)
 
-    def build_hooks(self) -> list[HookBase]:
+    def build_hooks(self) -> list[HookBase | None]:
         """All hooks, in the order they run in.
 
         The checkpoint to resume from is written after the evaluation: it knows what that gave, and where one was

@@ -60,6 +60,15 @@ def test_resuming_with_other_anchor_poses_is_an_error(tmp_path: Path) -> None:
         LCRNetTrainer(cfg).resume_or_load(True)
 
 
+def test_hooks_run_in_the_order_of_one_list(tmp_path: Path) -> None:
+    cfg = tiny_config(tmp_path)
+    cfg.TEST.EVAL_PERIOD, cfg.SOLVER.AVERAGE_DECAY = 2, 0.9
+    names = [type(hook).__name__ for hook in LCRNetTrainer(cfg)._hooks]
+    before = ["IterationSeeds", "SharedStatistics", "WeightAverage"]
+    after = ["EvalHook", "ResumableBestCheckpointer", "ImageHook", "PeriodicCheckpointer", "PeriodicWriter"]
+    assert names == [*before, "IterationTimer", "LRScheduler", *after]
+
+
 def test_the_best_result_is_remembered_on_resume(tmp_path: Path) -> None:
     cfg = tiny_config(tmp_path)
     cfg.SOLVER.MAX_ITER, cfg.TEST.EVAL_PERIOD = 2, 2

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..structures import BODY13
-from ..structures.guarded_reading import read_apart
 from .c3d_mips import MIPS, as_intel
+from .guarded_reading import read_apart
 from .take import UP_TO_CAMERA, BrokenTakeError, Take, body_take, turned_upright
 
 __all__ = ["MARKERS", "joints_from_markers", "parse_c3d", "read_c3d"]

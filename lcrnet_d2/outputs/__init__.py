@@ -1,1 +1,1 @@
-"""People written to files and shown: JSON, npz, CSV, BVH, a page to turn them in, rerun; other skeletons."""
+"""People written to files and shown: JSON, npz, CSV, BVH, a page to turn them in; other skeletons."""

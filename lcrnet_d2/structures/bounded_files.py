@@ -18,8 +18,6 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from .guarded_reading import read_apart
-
 __all__ = ["check_mat", "instead_of", "load_mat", "read_h5", "read_json", "read_npz", "refused"]
 
 #: COCO's keypoint annotations are 250 MB, those of all of Human3.6M's frames 4 GB. Parsed, JSON takes up to 20 times
@@ -29,8 +27,6 @@ _MAX_JSON_BYTES = 4 * 2**30
 #: packed to a half or a third, long runs of zeros to a thousandth.
 _MAX_RATIO, _ALWAYS_ALLOWED = 100, 64 * 2**20
 _MAX_MAT_BYTES = 2 * 2**30
-#: Seconds that reading a Matlab file may take, whatever its size, and for each MB; MPII's 13 MB take some twenty.
-_MAT_SECONDS, _MAT_SECONDS_PER_MB = 60.0, 20.0
 
 #: What readers of damaged files raise beside ValueError; MemoryError, as a claim of petabytes is refused that way.
 _FILE_ERRORS = (
@@ -142,9 +138,6 @@ def read_h5(path: str | Path, names: Sequence[str], max_bytes: int = 2 * 2**30) 
 def load_mat(path: str | Path, **options: bool) -> dict[str, Any]:
     """Variables of a Matlab file, by scipy's `loadmat` with these options.
 
-    Reads it in a process of its own: one flipped bit in 200 of a small file kills scipy's reader. One that takes more
-    than a minute, and 20 s for each MB, is given up.
-
     Raises:
         FileNotFoundError: no such file.
         ValueError: see `check_mat`; damaged otherwise.
@@ -152,9 +145,8 @@ def load_mat(path: str | Path, **options: bool) -> dict[str, Any]:
     check_mat(path)
     from scipy.io import loadmat
 
-    seconds = _MAT_SECONDS + _MAT_SECONDS_PER_MB * Path(path).stat().st_size / 1e6
     try:
-        return read_apart(seconds, loadmat, str(path), **options)
+        return loadmat(str(path), **options)
     except Exception as error:  # scipy raises whatever its parser trips over: struct, zlib, type errors ...
         raise ValueError(f"{path} is not a whole Matlab file: {error!r}") from error
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import struct
-import time
 import zipfile
 import zlib
-from functools import partial
 from pathlib import Path
 
 import h5py
@@ -19,7 +16,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lcrnet_d2.structures.bounded_files import check_mat, load_mat, read_h5, read_json, read_npz
-from lcrnet_d2.structures.guarded_reading import read_apart
 
 MB = 2**20
 
@@ -165,14 +161,16 @@ def test_any_bytes_are_refused_or_read(tmp_path_factory: pytest.TempPathFactory,
             read()
 
 
-@pytest.mark.parametrize(("reader", "message"), [(os.abort, "killed the process"), (partial(time.sleep, 60), "1 s")])
-def test_a_mat_that_scipy_crashes_or_hangs_on(tmp_path: Path, monkeypatch, reader, message: str) -> None:
+def test_a_mat_is_read_and_one_that_scipy_trips_over_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scipy_io = pytest.importorskip("scipy.io")
     scipy_io.savemat(tmp_path / "a.mat", {"x": np.ones(3)})
     assert load_mat(tmp_path / "a.mat", squeeze_me=True)["x"].tolist() == [1, 1, 1]
-    monkeypatch.setattr("lcrnet_d2.structures.bounded_files._MAT_SECONDS", 1.0)
-    monkeypatch.setattr(
-        "lcrnet_d2.structures.bounded_files.read_apart", lambda seconds, *_, **__: read_apart(seconds, reader)
-    )
-    with pytest.raises(ValueError, match=f"a.mat is not a whole Matlab file.*{message}"):
+
+    def trip(*_: object, **__: object) -> None:
+        raise TypeError("Expecting matrix here")  # what scipy says of a flipped bit in a part's type
+
+    monkeypatch.setattr(scipy_io, "loadmat", trip)
+    with pytest.raises(ValueError, match=r"a\.mat is not a whole Matlab file.*Expecting matrix"):
         load_mat(tmp_path / "a.mat")

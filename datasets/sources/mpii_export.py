@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..structures import MPII16, PIXEL_CENTRE, Skeleton
-from ..structures.whole_files import whole_file
+from lcrnet_d2.structures import MPII16, PIXEL_CENTRE, Skeleton
+from lcrnet_d2.structures.whole_files import whole_file
 
 __all__ = ["export_multi_person", "export_single_person", "to_mpii16"]
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from scipy.io import loadmat
 
-from lcrnet_d2.evaluation.mpii_export import export_multi_person, export_single_person, to_mpii16
 from lcrnet_d2.structures import BODY13, MPII16
+from sources.mpii_export import export_multi_person, export_single_person, to_mpii16
 
 POSE = np.arange(32, dtype=float).reshape(16, 2) + 0.5
 

@@ -3,9 +3,9 @@
 The test set's own annotations hold no joints. A dataset dict of a test image has an annotation for each of its
 annorect, in their order and none left out, with those of
 
-    objpos, scale   as in `mpii`; missing where MPII gives none
+    objpos, scale   as in `lcrnet_d2.evaluation.mpii`; missing where MPII gives none
     single_person   True for the people of the single-person test set
-    group           number of the multi-person group in the image (see `mpii_groups`)
+    group           number of the multi-person group in the image (see `lcrnet_d2.evaluation.mpii_groups`)
 
 Shapes: J joints of the model. 2D in continuous px.
 """
@@ -17,11 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from ..structures import MPII16, Skeleton
-from .mpii import select_poses
+from lcrnet_d2.evaluation.mpii import select_poses
+from lcrnet_d2.evaluation.mpii_groups import has_groups, members_of_groups, people_in_region
+from lcrnet_d2.evaluation.people import PredictedPeople
+from lcrnet_d2.structures import MPII16, Skeleton
+
 from .mpii_export import to_mpii16
-from .mpii_groups import has_groups, members_of_groups, people_in_region
-from .people import PredictedPeople
 
 __all__ = ["group_predictions", "single_person_predictions"]
 
