@@ -38,7 +38,7 @@ demo-train: setup
 SAMPLES = docs/samples $(shell $(PYTHON) -c "import matplotlib; print(matplotlib.get_data_path())")/sample_data/grace_hopper.jpg
 
 demo: setup
-	$(PYTHON) tools/demo.py --config-file lcrnet_lite0_research --input $(or $(PHOTOS),$(SAMPLES)) --output output/photos --html
+	$(PYTHON) tools/demo.py --config-file lcrnet_movenet_free --input $(or $(PHOTOS),$(SAMPLES)) --output output/photos --html
 
 # Of the package, the projects and dev/; what needs a package that is not installed is skipped.
 test: setup

@@ -5,7 +5,7 @@ Annotated limbs are grey, detections as everywhere: red on the person's right, b
 both are drawn on blank paper, for photos that may not be published.
 
 examples:
-  tools/demo.py --config-file lcrnet_lite0_research --input datasets/coco/images --output output/photos --no-pictures
+  tools/demo.py --config-file lcrnet_movenet_free --input datasets/coco/images --output output/photos --no-pictures
   dev/draw_gallery.py output/photos/poses.json datasets/coco/photos.json --image-root datasets/coco/images \\
       --without-photos --output gallery.png
 """

@@ -6,7 +6,7 @@ and the extra "dev" (playwright); without them its picture is left as it is, and
 
 examples:
   dev/make_readme_pictures.py
-  dev/make_readme_pictures.py --config-file lcrnet_lite0_research --input docs/samples \\
+  dev/make_readme_pictures.py --config-file lcrnet_movenet_free --input docs/samples \\
       --anchors datasets/lspe/anchors_research.npz
 """
 

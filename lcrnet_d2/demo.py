@@ -5,14 +5,14 @@ one with 60 degrees along the longer side of the picture. docs/outputs.md descri
 
 examples:
   python -m lcrnet_d2 photo.jpg             # or lcrnet_d2 photo.jpg; tools/demo.py is the same
-  tools/demo.py --config-file lcrnet_lite0_research --input photos/*.jpg --output output/photos --html
-  tools/demo.py --config-file lcrnet_lite0_research --input photos --output output/photos \\
+  tools/demo.py --config-file lcrnet_movenet_free --input photos/*.jpg --output output/photos --html
+  tools/demo.py --config-file lcrnet_movenet_free --input photos --output output/photos \\
       --focal-length 1450 --skeleton coco17 --save json csv
-  tools/demo.py --config-file lcrnet_lite0_research --video-input dance.mp4 --output output/dance \\
+  tools/demo.py --config-file lcrnet_movenet_free --video-input dance.mp4 --output output/dance \\
       --smooth --save json bvh
-  tools/demo.py --config-file lcrnet_lite0_research --webcam --output output/webcam --max-frames 250
-  tools/demo.py --config-file lcrnet_lite0_research --video-input rtsp://camera/1 --output output/door --track
-  tools/demo.py --config-file lcrnet_lite0_research --video-input 'frames/*.png' --fps 30 --output output/f --track
+  tools/demo.py --config-file lcrnet_movenet_free --webcam --output output/webcam --max-frames 250
+  tools/demo.py --config-file lcrnet_movenet_free --video-input rtsp://camera/1 --output output/door --track
+  tools/demo.py --config-file lcrnet_movenet_free --video-input 'frames/*.png' --fps 30 --output output/f --track
 
 What was predicted of many images when something stopped it is not predicted again. Several processes share them with
 --shard 0/4 to 3/4, or under torchrun; then the same command without it writes the results.
@@ -50,7 +50,7 @@ from .structures import COCO17, H36M17, MPII16, OPENPOSE25
 from .video.frames import VideoError, VideoReader
 
 #: Its weights come with the package, free for any use.
-DEFAULT_MODEL = "lcrnet_lite0_free"
+DEFAULT_MODEL = "lcrnet_movenet_free"
 OUTPUT_SKELETONS = {"coco17": COCO17, "h36m17": H36M17, "mpii16": MPII16, "openpose25": OPENPOSE25}
 
 

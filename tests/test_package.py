@@ -33,7 +33,7 @@ def test_an_installed_wheel_brings_its_configs_and_models(tmp_path: Path) -> Non
         "import lcrnet_d2; from lcrnet_d2.config import load_config;"
         "cfg = load_config('quick_schedules/lcrnet_lite0_demo.yaml');"
         "from detectron2.utils.file_io import PathManager;"
-        "anchor_poses = PathManager.get_local_path('lcrnet://lcrnet_lite0_research/anchor_poses');"
+        "anchor_poses = PathManager.get_local_path('lcrnet://lcrnet_movenet_free/anchor_poses');"
         "print(lcrnet_d2.__file__, anchor_poses, cfg.MODEL.BACKBONE.NAME)"
     )
     out = subprocess.run(

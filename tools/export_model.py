@@ -8,7 +8,7 @@ without torch.
 examples:
   tools/export_model.py --config-file configs/quick_schedules/lcrnet_lite0_demo.yaml --output model.onnx \\
       --opts MODEL.WEIGHTS output/demo/training/model_final.pth
-  tools/export_model.py --config-file lcrnet_lite0_research --output model.onnx
+  tools/export_model.py --config-file lcrnet_movenet_free --output model.onnx
   tools/export_model.py --config-file ... --output model.onnx --check photos/a.jpg photos/b.jpg --opts ...
 """
 

@@ -14,7 +14,7 @@ from .timing import Settings
 __all__ = ["differences", "measure"]
 
 _SAMPLES = Path(__file__).resolve().parents[2] / "docs" / "samples"
-_MODEL = "lcrnet_lite0_research"
+_MODEL = "lcrnet_movenet_free"
 
 
 def measure(settings: Settings) -> list[Table]:

@@ -6,10 +6,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["CATALOGUE", "WEIGHTS_FOLDER", "PublishedFile", "PublishedModel", "find_model"]
+__all__ = ["CATALOGUE", "RESEARCH_FOLDER", "WEIGHTS_FOLDER", "PublishedFile", "PublishedModel", "find_model"]
 
 #: Files that come with the package: lcrnet_d2/weights, in a checkout as in an installed wheel.
 WEIGHTS_FOLDER = Path(__file__).parents[1] / "weights"
+#: Files for research alone: in a checkout of the repository, in no wheel.
+RESEARCH_FOLDER = Path(__file__).parents[2] / "weights" / "research"
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,7 @@ class PublishedFile:
     """A file, and how to know that it is the right one.
 
     Attributes:
-        name: in `WEIGHTS_FOLDER` or in the cache.
+        name: in `WEIGHTS_FOLDER`, in `RESEARCH_FOLDER` or in the cache.
         sha256: 64 hexadecimal digits; tools/shrink_checkpoint.py prints it.
         urls: where the file can be had if it does not come with the package, tried in this order.
 
@@ -53,33 +55,41 @@ class PublishedModel:
     licence: str
 
 
-#: Name -> model. A new one is an entry here and its files in lcrnet_d2/weights (or URLs).
+_NOTICE = "data and start weights with their sources' own terms: MODEL_ZOO.md"
+#: Name -> model. A new one is an entry here and its files in `WEIGHTS_FOLDER` or `RESEARCH_FOLDER` (or URLs).
 CATALOGUE: dict[str, PublishedModel] = {
-    "lcrnet_lite0_free": PublishedModel(
+    "lcrnet_movenet_free": PublishedModel(
         weights=PublishedFile(
-            "lcrnet_lite0_free.pth", "b0e564231d9d9670d7c3a594595438d6732019c65b34a8d99f4c28cf5ba1c073"
+            "lcrnet_movenet_free.pth", "3837d628ddc492036b5ac00d52e02d6cb71222785980206a857d8f9b1d3edd2e"
         ),
         anchor_poses=PublishedFile(
-            "lcrnet_lite0_free_anchors.npz", "a6ba68e06ffc4b9f0c5767c5d3f538d5cbde7a3bb67eb8193941fe0269b4f48d"
+            "lcrnet_movenet_free_anchors.npz", "b79e8bc806d6cdbbb4b75489d8d6d814b44f77df3790419c583264fe4e1eab8d"
         ),
-        config="free/lcrnet_lite0_free.yaml",
-        licence="Apache-2.0, as the program: trained on rendered scenes of free material (MODEL_ZOO.md)",
+        config="free/lcrnet_movenet_free.yaml",
+        licence=f"our work in it Apache-2.0; {_NOTICE}",
     ),
-    "lcrnet_lite0_research": PublishedModel(
+    "lcrnet_movenet_research": PublishedModel(
         weights=PublishedFile(
-            "lcrnet_lite0_research.pth", "0064632b6268d349b0a823ffaebb28090a2eec9a9cc6ab1562f5616d344d51ec"
+            "lcrnet_movenet_research.pth", "c540cc16b10136776e684560e6bfb5d17c495b33056920fe058b1f81f115bad1"
         ),
         anchor_poses=PublishedFile(
-            "lcrnet_lite0_research_anchors.npz", "c1285e5aaaea78a680dbd3c3ebf96472910aaccc03d9460fd2e0796ff81e64c5"
+            "lcrnet_movenet_research_anchors.npz", "c59c87f4723e4ad114a2ced22a37cc9c600c63ae54efa997b81e972621c84648"
         ),
-        config="research/lcrnet_lite0_research_scenes.yaml",
-        licence="research, non-commercial: trained on photos of LSP Extended and Flickr (MODEL_ZOO.md)",
+        config="research/lcrnet_movenet_research.yaml",
+        licence=f"research, non-commercial: trained on photos of LSP Extended and Flickr; {_NOTICE}",
     ),
+}
+#: Models of earlier versions -> what took their place.
+SUCCESSORS = {
+    "lcrnet_lite0_free": "lcrnet_movenet_free",
+    "lcrnet_lite0_research": "lcrnet_movenet_research",
 }
 
 
 def find_model(name: str) -> PublishedModel:
-    """The entry of a name; ValueError lists the names there are."""
+    """The entry of a name; ValueError names the successor of a former model, or lists the names there are."""
+    if name in SUCCESSORS:
+        raise ValueError(f"{name} is not published any more: use its successor, {SUCCESSORS[name]}")
     if name not in CATALOGUE:
         known = ", ".join(sorted(CATALOGUE)) or "none yet"
         raise ValueError(f"no published model of the name {name!r}; known: {known}")

@@ -2,7 +2,7 @@
 
 So MODEL.WEIGHTS understands the first and MODEL.LCRNET.ANCHOR_POSES the second.
 
-A file is looked for in the package, then in the cache ($FVCORE_CACHE, else ~/.torch/iopath_cache), then downloaded.
+A file is looked for in the package, in the checkout's weights/research, then in the cache ($FVCORE_CACHE, else ~/.torch/iopath_cache), then downloaded.
 Its sha256 is compared before anything in it is read.
 """
 
@@ -67,16 +67,16 @@ def published_file(published: PublishedFile) -> Path:
         ValueError: the file in the package, or what was downloaded, has another sha256.
         FileNotFoundError: it is neither here nor to be had; the message says why for every URL.
     """
-    packaged = catalogue.WEIGHTS_FOLDER / published.name
-    if packaged.is_file():
-        _check(packaged, published)
-        return packaged
+    for folder in (catalogue.WEIGHTS_FOLDER, catalogue.RESEARCH_FOLDER):
+        if (folder / published.name).is_file():
+            _check(folder / published.name, published)
+            return folder / published.name
     cache = Path(get_cache_dir()) / "lcrnet"
     cached = cache / f"{published.sha256[:8]}-{published.name}"
     if not (cached.is_file() or published.urls):
         raise FileNotFoundError(
-            f"{published.name} is not in {catalogue.WEIGHTS_FOLDER}, and it has no URL: this copy of the package "
-            "came without it"
+            f"{published.name} comes with a checkout of the repository, not with the installed package: take it from "
+            f"weights/research there, and put it at {cached}"
         )
     cache.mkdir(parents=True, exist_ok=True)
     with file_lock(str(cached)):  # several processes of one training ask at once

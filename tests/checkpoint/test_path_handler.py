@@ -21,6 +21,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for folder in ("package", "cache", "web"):
         (tmp_path / folder).mkdir()
     monkeypatch.setattr(catalogue, "WEIGHTS_FOLDER", tmp_path / "package")
+    monkeypatch.setattr(catalogue, "RESEARCH_FOLDER", tmp_path / "no checkout")
     monkeypatch.setenv("FVCORE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(catalogue, "CATALOGUE", {})
     return tmp_path
@@ -108,12 +109,6 @@ def test_no_network_says_where_to_put_the_file(folders: Path) -> None:
     assert published_file(weights) == place
 
 
-def test_neither_file_nor_url(folders: Path) -> None:
-    publish(write_layer(folders / "web" / "tiny.pth", 1.0))
-    with pytest.raises(FileNotFoundError, match=r"it has no URL"):
-        PathManager.get_local_path("lcrnet://tiny")
-
-
 def test_unknown_names_list_the_known_ones(folders: Path) -> None:
     with pytest.raises(ValueError, match="'large'; known: none yet"):
         PathManager.get_local_path("lcrnet://large")
@@ -147,10 +142,26 @@ def test_entries_are_checked(change: dict) -> None:
         PublishedFile(**{"name": "x.pth", "sha256": "0" * 64, **change})
 
 
-def test_what_the_package_ships_is_what_the_catalogue_says() -> None:
-    """Every published file without a URL is in the package, whole, and no file is there without an entry."""
-    published = [file for model in CATALOGUE.values() for file in (model.weights, model.anchor_poses)]
-    for file in published:
-        if not file.urls:
-            assert file_sha256(catalogue.WEIGHTS_FOLDER / file.name) == file.sha256
-    assert {path.name for path in catalogue.WEIGHTS_FOLDER.iterdir()} <= {file.name for file in published}
+def test_what_a_checkout_holds_is_what_the_catalogue_says() -> None:
+    """Files for research alone stay out of the package, and so of the wheel."""
+    for name, model in CATALOGUE.items():
+        folder = catalogue.RESEARCH_FOLDER if name.endswith("_research") else catalogue.WEIGHTS_FOLDER
+        for file in (model.weights, model.anchor_poses):
+            assert file_sha256(folder / file.name) == file.sha256
+    published = {file.name for model in CATALOGUE.values() for file in (model.weights, model.anchor_poses)}
+    for folder in (catalogue.WEIGHTS_FOLDER, catalogue.RESEARCH_FOLDER):
+        others = {path.name for path in folder.iterdir()} - published
+        assert all(name.startswith("lifter_") for name in others)
+
+
+def test_weights_for_research_are_found_in_a_checkout(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = publish(write_layer(folders / "web" / "tiny.pth", 1.0))
+    with pytest.raises(FileNotFoundError, match=r"comes with a checkout .* weights/research there, and put it at"):
+        published_file(file)
+    monkeypatch.setattr(catalogue, "RESEARCH_FOLDER", folders / "web")
+    assert published_file(file) == folders / "web" / "tiny.pth"
+
+
+def test_a_former_models_name_is_an_error_that_names_the_successor() -> None:
+    with pytest.raises(ValueError, match="use its successor, lcrnet_movenet_free"):
+        PathManager.get_local_path("lcrnet://lcrnet_lite0_free")

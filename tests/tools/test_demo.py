@@ -146,7 +146,7 @@ def test_an_orthographic_camera_gives_no_depth(weights: Path, photos: Path, tmp_
 
 
 def test_the_licence_of_published_weights_is_said_once(photos: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "lcrnet_d2", "--config-file", "lcrnet_lite0_research", "--no-pictures"]
+    command = [sys.executable, "-m", "lcrnet_d2", "--config-file", "lcrnet_movenet_free", "--no-pictures"]
     command += ["--input", str(photos / "a.jpg"), "--output", str(tmp_path / "out"), "--opts", "MODEL.DEVICE", "cpu"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert printed.count("Licence: ") == 1
@@ -271,7 +271,7 @@ def test_options_that_contradict_are_explained(
 
 def test_files_alone_are_images_or_a_video() -> None:
     photos = demo.parse_arguments(["a.jpg", "folder"])
-    assert photos.input == ["a.jpg", "folder"] and photos.config_file == "lcrnet_lite0_free"
+    assert photos.input == ["a.jpg", "folder"] and photos.config_file == "lcrnet_movenet_free"
     for video in ("a.MP4", "rtsp://camera/1"):
         args = demo.parse_arguments([video, "--track"])
         assert args.input is None and args.video_input == video and args.output == Path("output")

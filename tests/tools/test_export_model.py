@@ -60,11 +60,11 @@ def test_a_model_of_the_zoo_has_its_own_weights(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(export_model, "build_model", torch.nn.Identity)
     monkeypatch.setattr(export_model, "export_onnx", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        export_model.main(["--config-file", "lcrnet_lite0_research", "--output", str(tmp_path / "x.onnx")])
-    assert loaded == ["lcrnet://lcrnet_lite0_research"]
+        export_model.main(["--config-file", "lcrnet_movenet_free", "--output", str(tmp_path / "x.onnx")])
+    assert loaded == ["lcrnet://lcrnet_movenet_free"]
 
 
-@pytest.mark.parametrize("tool", ["export_model", "run_onnx", "convert_lcrnet", "shrink_checkpoint"])
+@pytest.mark.parametrize("tool", ["export_model", "run_onnx", "shrink_checkpoint"])
 def test_help_has_an_example(tool: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", [tool, "--help"])
     module = __import__(tool)
