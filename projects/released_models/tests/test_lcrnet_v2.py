@@ -99,7 +99,7 @@ def test_people_are_those_of_the_released_rules(pair: tuple[nn.Module, ReleasedN
         lower_body_weight=0.1, lower_body_joints=BODY13.lower_limbs, score_threshold=0.0,
     )  # fmt: skip
     assert len(people) == len(expected) > 0
-    for i, (score, pose_2d, pose_3d, _) in enumerate(expected):
+    for i, (score, pose_2d, pose_3d, *_) in enumerate(expected):
         assert people.scores[i].item() == pytest.approx(score, rel=1e-3)
         near(people.pred_keypoints[i, :, :2], pose_2d, 2e-2)
         near(people.pred_poses_3d[i], pose_3d, 1e-3)
