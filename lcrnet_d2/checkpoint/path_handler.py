@@ -2,8 +2,8 @@
 
 So MODEL.WEIGHTS understands the first and MODEL.LCRNET.ANCHOR_POSES the second.
 
-A file is looked for in the package, in the checkout's weights/research, then in the cache ($FVCORE_CACHE, else ~/.torch/iopath_cache), then downloaded.
-Its sha256 is compared before anything in it is read.
+A file is looked for in the package, in the checkout's weights/research, then in the cache ($FVCORE_CACHE, else
+~/.torch/iopath_cache), then downloaded. Its sha256 is compared before anything in it is read.
 """
 
 from __future__ import annotations
