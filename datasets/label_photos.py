@@ -29,12 +29,11 @@ import torch
 from detectron2.structures import BoxMode
 
 from lcrnet_d2.data.datasets.pose_json import PoseFileError, load_pose_json
-from lcrnet_d2.data.images import ImageFileError, read_image
+from lcrnet_d2.data.images import IMAGE_SUFFIXES, ImageFileError, read_image
 from lcrnet_d2.structures import BODY13, COCO17
 from movenet import DIVISOR, MoveNet, PeopleFound, decode
 from sources.records import person_from_joints, write_records
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 #: Of MultiPose's scores: above SURE somebody, if Thunder agrees, below NOBODY nobody.
 SURE, NOBODY = 0.2, 0.1
 #: Score of a joint that Thunder sees, and how far MultiPose's may be from it, over the root of the person's box's area.
@@ -196,7 +195,7 @@ def _same_pose(person: Person, annotated: dict[str, Any]) -> bool:
 
 def unlabelled(folder: Path) -> list[dict[str, Any]]:
     """Dataset dicts without sizes of all images below a folder."""
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
     return [{"file_name": str(path), "image_id": i, "annotations": []} for i, path in enumerate(files)]
 
 

@@ -41,8 +41,8 @@ class PoseTargets:
 
     Attributes:
         anchors: label people by the nearest of these (Sec. 3.1).
-        min_visible_fraction: rows whose box lies less than this inside the image are dropped: what is seen of them is
-            ignored like a crowd or, where it is much of the image, a person without 3D.
+        min_visible_fraction: rows whose box lies less than this inside the image are dropped: what is seen of a
+            person without another row is ignored like a crowd or, where it is much of the image, a person without 3D.
         half_weight_std: metres; a 3D coordinate of this standard deviation counts half in the loss.
     """
 
@@ -70,28 +70,33 @@ class PoseTargets:
 
         Returns:
             M rows: gt_boxes (clipped to the image), gt_classes (M,) in [0, C) or -1 without 3D,
-            gt_kinds (M,), gt_keypoints (M, J, 3) px, gt_poses_3d (M, J, 3) m, gt_pose_3d_weights (M, J, 3) in
-            [0, 1], what each coordinate counts; zeros where unknown.
+            gt_kinds (M,), gt_keypoints (M, J, 3) px and v, at most 1 outside the image, gt_poses_3d (M, J, 3) m,
+            gt_pose_3d_weights (M, J, 3) in [0, 1], what each coordinate counts; zeros where unknown.
         """
         skeleton = self.anchors.skeleton
-        upper = torch.zeros(len(keypoints), dtype=torch.bool)
+        inside = _inside(keypoints[..., :2], image_size)
+        keypoints = keypoints.clone()
+        # A tile of a mosaic has joints beyond its edge: they are not seen on the tile beside it.
+        keypoints[..., 2] = torch.where(inside, keypoints[..., 2], keypoints[..., 2].clamp(max=1))
+        upper, person = torch.zeros(len(keypoints), dtype=torch.bool), torch.arange(len(keypoints))
         boxes = margin_box(keypoints[..., :2])
         weights = 1 / (1 + variances_3d / self.half_weight_std**2)
         if self.anchors.has_upper_body:
-            seen = (keypoints[..., 2] >= 1) & _inside(keypoints[..., :2], image_size)
-            full = seen[:, skeleton.lower_limbs].any(1)
+            full = ((keypoints[..., 2] >= 1) & inside)[:, skeleton.lower_limbs].any(1)
             upper_boxes = margin_box(keypoints[:, skeleton.upper_body, :2])
             boxes = torch.cat([boxes[full], upper_boxes])
-            upper = torch.cat([upper[full], ~upper])
+            upper, person = torch.cat([upper[full], ~upper]), torch.cat([person[full], person])
             keypoints, poses_3d, weights = (torch.cat([v[full], v]) for v in (keypoints, poses_3d, weights))
         boxes, kept, cut_off = _clip(boxes, image_size, self.min_visible_fraction)
         labels = self.anchors.nearest(poses_3d[kept], upper[kept])
-        people = [boxes, labels, keypoints[kept], poses_3d[kept], weights[kept]]
-        others, _, others_cut_off = _clip(boxes_without_3d, image_size, self.min_visible_fraction)
-        cut_off = torch.cat([cut_off, others_cut_off])
-        near = (cut_off[:, 2:] - cut_off[:, :2]).prod(1) >= _NEAR * image_size[0] * image_size[1]
-        others = torch.cat([others, cut_off[near]])
-        crowds = torch.cat([_clip(crowd_boxes, image_size, 0.0)[0], cut_off[~near]])
+        people = [boxes[kept], labels, keypoints[kept], poses_3d[kept], weights[kept]]
+        cut_off &= ~torch.isin(person, person[kept])  # the other row of a person says who is there
+        others, others_kept, others_cut_off = _clip(boxes_without_3d, image_size, self.min_visible_fraction)
+        rests = torch.cat([boxes[cut_off], others[others_cut_off]])
+        near = (rests[:, 2:] - rests[:, :2]).prod(1) >= _NEAR * image_size[0] * image_size[1]
+        others = torch.cat([others[others_kept], rests[near]])
+        crowds, crowds_kept, _ = _clip(crowd_boxes, image_size, 0.0)
+        crowds = torch.cat([crowds[crowds_kept], rests[~near]])
         everywhere = boxes.new_tensor([[0, 0, image_size[1], image_size[0]]])[: int(partly_annotated)]
         return self._rows(image_size, people, {PERSON: others, CROWD: crowds, UNANNOTATED: everywhere})
 
@@ -115,18 +120,14 @@ def _inside(points: Tensor, image_size: tuple[int, int]) -> Tensor:
 
 
 def _clip(boxes: Tensor, image_size: tuple[int, int], min_fraction: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Boxes clipped to the image.
-
-    Returns:
-        those that lie at least `min_fraction` in it; which they are; of the others, what lies in it.
-    """
+    """Boxes clipped to the image; which lie at least `min_fraction` in it; which others show something in it."""
     limit = boxes.new_tensor([image_size[1], image_size[0]] * 2)
     clipped = boxes.clamp(min=0).minimum(limit)
     area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
     clipped_area = (clipped[:, 2:] - clipped[:, :2]).prod(1)
     visible = clipped_area > 0
     kept = visible & (clipped_area >= min_fraction * area)
-    return clipped[kept], kept, clipped[visible & ~kept]
+    return clipped, kept, visible & ~kept
 
 
 class LCRNetDatasetMapper:

@@ -211,14 +211,14 @@ def report_3d_sets(
             "pck_3d_150mm": pck_3d(pred, true, found.measured_3d),
             "auc_3d": auc_3d(pred, true, found.measured_3d),
         }
-        depth[method.upper()] = depth_metrics(pred, true, skeleton, found.measured_3d)
+        depth[METHOD_LABELS[method]] = depth_metrics(pred, true, skeleton, found.measured_3d)
         percent = {name: 100 * values for name, values in shares.items()}
         percent |= {f"{name}_all": np.concatenate([values, missed]) for name, values in percent.items()}
         metrics[f"pck_3d_{method}"] = {
             "n_people": float(n_people),
             "n_found": float(len(found.keys)),
             **{name: _mean(values) for name, values in percent.items()},
-            **depth[method.upper()],
+            **depth[METHOD_LABELS[method]],
         }
         cells = [mean_with_interval(values) for values in percent.values()]
         rows.append([METHOD_LABELS[method], f"{len(found.keys)} / {n_people}", *cells])

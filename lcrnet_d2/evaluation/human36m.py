@@ -26,6 +26,7 @@ from ..structures import Skeleton, centre_poses
 from .depth_metrics import depth_metrics
 from .metrics import mpjpe
 from .people import ImagePredictions
+from .report import detected_people
 
 __all__ = [
     "ACTIONS",
@@ -174,13 +175,13 @@ def human36m_errors(
         records: N dataset dicts (see the module).
         predictions: for the same images, in the same order.
         skeleton: names the J joints.
-        method: "nms" or "ppi".
+        method: of `report.METHODS`.
 
     Raises:
         ValueError: not one person with a 3D pose in an image.
     """
     people = [_only_person(record) for record in records]
-    detected = [getattr(p, method) for p in predictions]
+    detected = [detected_people(p, method) for p in predictions]
     covered = np.array([len(d) > 0 for d in detected], dtype=bool)
     top = [int(d.scores.argmax()) for d in detected if len(d)]
     found = [d for d in detected if len(d)]

@@ -18,7 +18,7 @@ from .human36m import (
     summarize_errors,
 )
 from .people import ImagePredictions
-from .report import Report, markdown_table, mean_with_interval, methods_in
+from .report import METHOD_LABELS, METHODS, Report, markdown_table, mean_with_interval, methods_in
 
 __all__ = ["PAPER_TABLE_2", "PAPER_TABLE_3", "per_action_table", "report_human36m", "table_2"]
 
@@ -84,12 +84,13 @@ def table_2(errors: Mapping[tuple[str, str], Human36MErrors], protocols: Sequenc
     """
     columns = [(p, kind) for p in protocols for kind in (("Abs.", "Align.") if p.has_absolute else ("Align.",))]
     rows = []
-    for method in ("nms", "ppi"):
-        numbers = [_paper_cell(method, protocol, kind) for protocol, kind in columns]
-        rows.append([f"paper: LCR-Net + {method.upper()}", *numbers])
+    for method in METHODS:
+        if method in {of_method for of_method, _ in PAPER_TABLE_2}:
+            numbers = [_paper_cell(method, protocol, kind) for protocol, kind in columns]
+            rows.append([f"paper: LCR-Net + {METHOD_LABELS[method]}", *numbers])
         if any(of_method == method for of_method, _ in errors):
             cells = [_cell(errors.get((method, protocol.name)), kind) for protocol, kind in columns]
-            rows.append([f"this model + {method.upper()}", *cells])
+            rows.append([f"this model + {METHOD_LABELS[method]}", *cells])
     title = "Table 2: MPJPE in mm, mean over poses [95 % interval] (images with a detection / images)\n\n"
     return title + markdown_table(["", *(f"{kind} {p.name}" for p, kind in columns)], rows)
 
@@ -110,7 +111,8 @@ def per_action_table(errors: Mapping[str, Human36MErrors], kind: str, protocol_n
     keys[f"mean over {len(actions)} actions"] = (f"{metric}_mean_of_actions", "coverage")
     keys[f"mean over 6 actions ({', '.join(SIX_ACTIONS)})"] = (f"{metric}_mean_of_6_actions", "coverage_of_6_actions")
     rows = [[name, *(f"{s[key]:.1f}" for key in of_row for s in summaries.values())] for name, of_row in keys.items()]
-    header = [kind, *(f"{m.upper()} (mm)" for m in errors), *(f"{m.upper()} coverage (%)" for m in errors)]
+    header = [kind, *(f"{METHOD_LABELS[m]} (mm)" for m in errors)]
+    header += [f"{METHOD_LABELS[m]} coverage (%)" for m in errors]
     if (protocol_name, kind) == ("P2", "Abs."):
         header.append("paper: PPI")
         rows = [[*row, _paper_mean(row[0])] for row in rows]
@@ -125,7 +127,7 @@ def _section(protocol: Human36MProtocol, errors: Mapping[str, Human36MErrors], d
     n = len(next(iter(errors.values())).actions)
     size = f"{n} images" + (f" (the paper: {protocol.images_in_paper})" if protocol.images_in_paper else "")
     rows = [
-        [m.upper(), mean_with_interval(e.error_2d_px[e.is_covered], 2), f"{e.is_covered.sum()} / {n}"]
+        [METHOD_LABELS[m], mean_with_interval(e.error_2d_px[e.is_covered], 2), f"{e.is_covered.sum()} / {n}"]
         for m, e in errors.items()
     ]
     error_2d = markdown_table(
@@ -133,7 +135,7 @@ def _section(protocol: Human36MProtocol, errors: Mapping[str, Human36MErrors], d
     )
     kinds = ("Abs.", "Align.") if protocol.has_absolute else ("Align.",)
     tables = [per_action_table(errors, kind, protocol.name) for kind in kinds]
-    depth = depth_table({m.upper(): e.depth for m, e in errors.items()})
+    depth = depth_table({METHOD_LABELS[m]: e.depth for m, e in errors.items()})
     return "\n".join([f"## {protocol.name}\n", f"{description}. {size}.\n", *tables, error_2d, depth])
 
 

@@ -6,24 +6,17 @@ Shapes: F frames, D values in a frame, J joints of BODY13.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
-from .asf import MOVES, TURNS, AsfSkeleton, Bone, parse_asf
+from .asf import MOVES, TURNS, AsfSkeleton, Bone
 from .kinematics import euler_rotations
 from .rigs import RIGS, Rig, find_rig
 from .take import BrokenTakeError, Take, body_take, bounded_text, check_places, numbers, turned_upright
 
-__all__ = ["DEFAULT_FPS", "parse_amc", "parse_amc_rotations", "read_asf_amc"]
+__all__ = ["DEFAULT_FPS", "parse_amc", "parse_amc_rotations"]
 
 #: AMC files do not say it; CMU's and HDM05's are nearly all recorded at 120 Hz.
 DEFAULT_FPS = 120.0
-
-
-def read_asf_amc(asf: str | Path, amc: str | Path, fps: float = DEFAULT_FPS) -> Take:
-    """A take from two files; see `parse_asf` and `parse_amc`."""
-    return parse_amc(Path(amc).read_bytes(), str(amc), parse_asf(Path(asf).read_bytes(), str(asf)), fps)
 
 
 def parse_amc(

@@ -34,8 +34,6 @@ _LEAST_UPRIGHT = 0.25
 
 _MAX_TEXT_BYTES = 64 * 2**20  # the longest CMU take has 4 MB; read, numbers take ten times their text
 _MAX_PLACES = 10_000_000  # of nodes in all frames; the longest CMU take has a tenth. A gigabyte with rotations
-
-
 _MAX_PLACE = 1000.0  # metres from the studio's origin
 
 

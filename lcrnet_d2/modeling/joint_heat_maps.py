@@ -173,7 +173,7 @@ class JointHead(nn.Module):
         return JointMaps(self.heat(x), self.offset(x).unflatten(1, (-1, 2)))
 
     def losses(self, maps: JointMaps, targets: list[Instances]) -> dict[str, Tensor]:
-        """Both losses, weighted; `targets` as the mapper makes them (rows of structures/rows.py)."""
+        """Both losses, weighted; `targets` as the mapper makes them (rows of structures/ignore_regions.py)."""
         heat, offset = joint_losses(maps, joint_targets(targets, (maps.heat.shape[2], maps.heat.shape[3])))
         return {"loss_joint_heat": self.weights[0] * heat, "loss_joint_offset": self.weights[1] * offset}
 

@@ -23,7 +23,7 @@ _BLOCK = 2**25
 
 
 class GroundTruth(NamedTuple):
-    """The rows of ground truth of all images (structures/rows.py).
+    """The rows of ground truth of all images (structures/ignore_regions.py).
 
     boxes: (B, M, 4) px; kinds: (B, M), -1 where an image has fewer rows; rows: (B, M) which they are, counted through
     all images.

@@ -22,7 +22,7 @@ import torch
 from ..detected_people import DetectedPeople, points_in_image
 from ..structures import SKELETONS
 
-__all__ = ["convert_people", "interpolated_joints", "keypoint_visibility"]
+__all__ = ["convert_people", "keypoint_visibility"]
 
 
 def convert_people(people: DetectedPeople, name: str) -> DetectedPeople:
@@ -54,11 +54,6 @@ def convert_people(people: DetectedPeople, name: str) -> DetectedPeople:
         spreads_3d=_in_joints_of(name, people, people.spreads_3d[..., None])[..., 0],
         interpolated=_interpolated(people, name),
     )
-
-
-def interpolated_joints(people: DetectedPeople) -> np.ndarray:
-    """(J,) bool: the joints that a conversion made of others."""
-    return np.isin(people.skeleton.joints, people.interpolated)
 
 
 def keypoint_visibility(people: DetectedPeople) -> np.ndarray:

@@ -62,6 +62,25 @@ def test_full_rows_come_first(anchors: AnchorPoses) -> None:
     assert out.gt_keypoints[0].equal(out.gt_keypoints[2]) and out.gt_keypoints[1].equal(out.gt_keypoints[3])
 
 
+def test_joints_outside_the_image_are_not_seen(full_body_anchors: AnchorPoses) -> None:
+    """In a mosaic they would be peaks of heat maps on the tile beside."""
+    out = rows(full_body_anchors, standing_at(80, 110))
+    inside = out.gt_keypoints[0, :, 1] < SIZE[0]
+    assert 0 < inside.sum() < 13
+    assert out.gt_keypoints[0, :, 2].tolist() == [2.0 if seen else 1.0 for seen in inside.tolist()]
+    assert rows(full_body_anchors, standing_at(80, 110), v=0.0).gt_keypoints[..., 2].max() == 0
+
+
+def test_of_a_person_with_one_row_the_other_is_not_a_second_person(anchors: AnchorPoses) -> None:
+    """Of a person three times as large only the legs and a strip of the upper body's box are in the image."""
+    points = 3 * (standing_at(80, 50) - standing_at(80, 50)[:, [BODY13.index("left_hip")]])
+    points += torch.tensor([80.0, -5.0])
+    upper = margin_box(points[:, BODY13.upper_body])[0]
+    assert 0 < upper[3] < 0.25 * (upper[3] - upper[1])
+    out = rows(anchors, points)
+    assert out.gt_kinds.tolist() == [PERSON] and 0 <= out.gt_classes[0] < 4
+
+
 @pytest.mark.parametrize(("x", "kinds"), [(0.0, [PERSON]), (-15.0, [CROWD]), (400.0, [])])
 def test_what_is_seen_of_somebody_mostly_outside_is_neither_learnt_nor_background(
     x: float, kinds: list[int], full_body_anchors: AnchorPoses

@@ -129,6 +129,18 @@ def test_the_report_prints_protocols_serials_coverage_and_the_paper():
     assert report.metrics["human36m_p2_ppi"]["coverage_of_6_actions"] == 100
 
 
+def test_refined_poses_have_their_rows_in_every_table():
+    """13 mm on 9 of 13 joints. The second image has no predictions, so it is not known to have heat maps."""
+    scene, unseen = record(0, frame=320), record(1, frame=640)
+    of_ppi, refined = (prediction(scene, [moved(SPREAD, mm)]) for mm in (26, 13))
+    of_both = [dataclasses.replace(of_ppi, refined=refined.ppi), prediction(unseen, [])]
+    report = report_human36m([scene, unseen], of_both, BODY13, ("P2",)).markdown
+    assert "| this model + PPI + heat maps | 9.0 [9.0, 9.0] (1 / 2) |" in report
+    assert "paper: LCR-Net + PPI + heat maps" not in report and "REFINED" not in report
+    # Table 2, the heads of both tables of actions, the 2D error and depth.
+    assert sum("PPI + heat maps" in line for line in report.splitlines()) == 5
+
+
 def test_saved_trials_unknown_are_fine_but_for_p3():
     records = [record(0, trial=None, frame=320)]
     assert len(select_images(records, PROTOCOLS["P1"][0])[0]) == 1
