@@ -5,7 +5,7 @@ Annotated limbs are grey, detections as everywhere: red on the person's right, b
 both are drawn on blank paper, for photos that may not be published.
 
 examples:
-  tools/demo.py --config-file lcrnet_movenet_free --input datasets/coco/images --output output/photos --no-pictures
+  tools/demo.py --input datasets/coco/images --output output/photos --no-pictures
   dev/draw_gallery.py output/photos/poses.json datasets/coco/photos.json --image-root datasets/coco/images \\
       --without-photos --output gallery.png
 """
@@ -17,7 +17,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from lcrnet_d2.data import read_image
@@ -62,16 +61,13 @@ def drawn_at_random(
 
 
 def cell(image: dict[str, Any], people: DetectedPeople, without_photo: bool) -> np.ndarray:
-    """(_CELL, _CELL, 3) RGB: a photo, or its frame, with who is annotated and who was found."""
+    """(h, w, 3) RGB of at most _CELL: a photo, or its frame, with who is annotated and who was found."""
     height, width = people.image_size
     pixels = np.full((height, width, 3), _FRAME, np.uint8) if without_photo else read_image(image["file_name"], "RGB")
     scale = _CELL / max(height, width)
     for keypoints in annotated_poses(image):
         draw_annotated(pixels, keypoints, round(_LIMB / scale))
-    drawn = draw_people_2d(pixels, people, scale)
-    out = np.full((_CELL, _CELL, 3), _PAPER, np.uint8)
-    out[: drawn.shape[0], : drawn.shape[1]] = drawn
-    return out
+    return draw_people_2d(pixels, people, scale)[:_CELL, :_CELL]
 
 
 def annotated_poses(image: dict[str, Any]) -> list[np.ndarray]:
@@ -87,11 +83,17 @@ def draw_annotated(picture: np.ndarray, keypoints: np.ndarray, width: int) -> No
 
 
 def sheet(cells: list[np.ndarray]) -> np.ndarray:
-    """The cells in rows, with gaps between."""
-    framed = [cv2.copyMakeBorder(c, 0, _GAP, 0, _GAP, cv2.BORDER_CONSTANT, value=_PAPER) for c in cells]
-    framed += [np.full_like(framed[0], 255)] * (-len(framed) % _COLUMNS)
-    rows = [np.concatenate(framed[i : i + _COLUMNS], axis=1) for i in range(0, len(framed), _COLUMNS)]
-    return np.concatenate(rows)
+    """The cells (h, w, 3) of at most _CELL in rows as high as their highest, with gaps between."""
+    rows = [cells[i : i + _COLUMNS] for i in range(0, len(cells), _COLUMNS)]
+    out = []
+    for row in rows:
+        height = max(cell.shape[0] for cell in row) + _GAP
+        strip = np.full((height, _COLUMNS * (_CELL + _GAP), 3), _PAPER, np.uint8)
+        for column, cell in enumerate(row):
+            left = column * (_CELL + _GAP)
+            strip[: cell.shape[0], left : left + cell.shape[1]] = cell
+        out.append(strip)
+    return np.concatenate(out)
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Makes the pictures of the README: a detection, the 3D view, a gallery, the anchor poses, the interactive page.
+"""Makes pictures of the documentation: people found with the 3D view, the anchor poses, the interactive page.
 
 Without a config the people are the truth of synthetic scenes, with one the model finds them. The page needs Chromium
 and the extra "dev" (playwright); without them its picture is left as it is, and said so.
 
 examples:
   dev/make_readme_pictures.py
-  dev/make_readme_pictures.py --config-file lcrnet_movenet_free --input docs/samples \\
-      --anchors datasets/lspe/anchors_research.npz
+  dev/make_readme_pictures.py --config-file lcrnet_movenet_free --input docs/samples/000000541055.jpg \\
+      --anchors lcrnet_d2/weights/lcrnet_movenet_free_anchors.npz
 """
 
 from __future__ import annotations
@@ -35,14 +35,13 @@ from lcrnet_d2.predictor import PosePredictor
 from lcrnet_d2.structures import BODY13, AnchorPoses
 from lcrnet_d2.structures.anchor_clustering import cluster_poses, with_mirrored
 from lcrnet_d2.structures.whole_files import whole_file
-from lcrnet_d2.visualization import anchor_sheet, draw_people, draw_people_2d, encoded_jpeg
+from lcrnet_d2.visualization import anchor_sheet, draw_people, encoded_jpeg
 
 Detection = tuple[np.ndarray, DetectedPeople]
 
 #: (seed, index) of the test split's scenes whose truth is drawn: people cut off, in front of each other, bent.
 SCENES = ((1, 27), (1, 0), (1, 19))
 _NUM_ANCHORS, _ANCHOR_SCENES = 24, 150
-_CELL = 400  # px of a picture of the gallery
 _LARGEST = 250_000  # bytes of a picture in the repository
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -56,9 +55,7 @@ def main(argv: list[str] | None = None) -> None:
         detections = [truth(make_scene("test", *scene, (480, 640))) for scene in SCENES]
     if not detections:
         raise SystemExit(f"no images among {' '.join(args.input)}")
-    write_jpeg(args.output / "detection.jpg", side_by_side([overlay(*d) for d in detections[:2]]))
-    write_jpeg(args.output / "view_3d.jpg", draw_people(*detections[-1]))
-    write_jpeg(args.output / "gallery.jpg", gallery(detections))
+    write_jpeg(args.output / "people.jpg", draw_people(*detections[-1]))
     anchors = AnchorPoses.load(args.anchors) if args.anchors else synthetic_anchors()
     write_jpeg(args.output / "anchors.jpg", anchor_sheet(anchors))
     screenshot = picture_of_page(detections)
@@ -107,32 +104,6 @@ def synthetic_anchors() -> AnchorPoses:
     poses_2d = torch.tensor(np.stack([p.keypoints for p in people]), dtype=torch.float32)
     poses_3d = torch.tensor(np.stack([p.pose_3d for p in people]), dtype=torch.float32)
     return cluster_poses(*with_mirrored(poses_2d, poses_3d, BODY13), BODY13, _NUM_ANCHORS, False, seed=0)
-
-
-def overlay(image: np.ndarray, people: DetectedPeople) -> np.ndarray:
-    """Small images enlarged to a height of 480 px."""
-    return draw_people_2d(image, people, max(1.0, 480 / image.shape[0]), margin=0.08)
-
-
-def side_by_side(pictures: list[np.ndarray]) -> np.ndarray:
-    """Scaled to the height of the first."""
-    height = pictures[0].shape[0]
-    sizes = [(round(p.shape[1] * height / p.shape[0]), height) for p in pictures]
-    return np.concatenate([cv2.resize(p, s) for p, s in zip(pictures, sizes, strict=True)], axis=1)
-
-
-def gallery(detections: list[Detection]) -> np.ndarray:
-    """Everyone found in each picture, four pictures in a row, all of them: none is picked."""
-    cells = []
-    for detection in detections:
-        picture = overlay(*detection)
-        scale = _CELL / max(picture.shape[:2])
-        small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        cell = np.full((_CELL, _CELL, 3), 255, np.uint8)
-        cell[: small.shape[0], : small.shape[1]] = small
-        cells.append(cell)
-    cells += [np.full_like(cells[0], 255)] * (-len(cells) % 4)
-    return np.concatenate([np.concatenate(cells[i : i + 4], axis=1) for i in range(0, len(cells), 4)])
 
 
 def picture_of_page(detections: list[Detection]) -> np.ndarray | None:
@@ -184,9 +155,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--anchors", type=Path, help=".npz of its anchor poses (default: clustered from synthetic people)"
     )
-    parser.add_argument(
-        "--input", nargs="+", default=[], help="images: two for the detection, the last for the 3D view"
-    )
+    parser.add_argument("--input", nargs="+", default=[], help="images: the last for the 3D view, all for the page")
     parser.add_argument("--output", type=Path, default=Path("docs/images"), help="folder (docs/images)")
     args = parser.parse_args(argv)
     if bool(args.config_file) != bool(args.input):

@@ -49,7 +49,7 @@ def test_annotated_is_grey_and_photos_may_be_left_out(files: list[str], without:
     option = ["--without-photos"] if without else []
     assert draw_gallery.main([*files, "--count", "4", "--output", str(out), *option]) == 0
     picture = cv2.imread(str(out))
-    assert picture is not None and picture.shape == (368, 4 * 368, 3)
+    assert picture is not None and picture.shape == (278, 4 * 368, 3)  # photos of 4 : 3, 360 px wide, and 8 px between
     cell = picture[:270, :360]
     spine = cell[:, 50:90]  # the annotated person's body, at x = 60 of 320
     assert (spine == GREY).all(-1).any()

@@ -26,11 +26,6 @@ def test_pictures_stay_small(tmp_path: Path) -> None:
     assert cv2.imread(str(tmp_path / "noise.jpg")).shape == (533, 1600, 3)
 
 
-def test_pictures_side_by_side_have_the_height_of_the_first() -> None:
-    joined = make_readme_pictures.side_by_side([np.zeros((100, 50, 3), np.uint8), np.zeros((200, 300, 3), np.uint8)])
-    assert joined.shape == (100, 50 + 150, 3)
-
-
 def test_a_config_without_images_is_refused(capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit):
         make_readme_pictures.main(["--config-file", "x.yaml"])
