@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from draw_gallery import sheet
-from make_readme_pictures import write_jpeg
 
+from draw_gallery import sheet
 from lcrnet_d2.data import read_image
 from lcrnet_d2.demo import DEFAULT_MODEL, find_images
 from lcrnet_d2.detected_people import DetectedPeople
 from lcrnet_d2.predictor import PosePredictor
 from lcrnet_d2.visualization import draw_people_2d
+from make_readme_pictures import write_jpeg
 
 _CELL, _COLUMNS, _MARGIN = 360, 4, 0.15  # px; images in a row; of the people's box on each side
 
