@@ -7,7 +7,8 @@
     deltas           divided by 5                   -> POSE_REG_SCALE 5
     boxes            x2, y2 the last pixel ("+1")   -> RPN's are one longer, LastPixelROIHeads undoes it where the
                                                        released network read x2 and y2: RoIAlign, 2D poses, IoU of PPI;
-                                                       LastPixelRPN clips to pixels
+                                                       LastPixelRPN clips to pixels, with FPN of the padded image;
+                                                       LastPixelRCNN has PPI count pixels of the original image
     RoIAlign         unaligned                      -> POOLER_TYPE ROIAlign
     RPN anchors      rounded, ratio first           -> DetectronAnchorGenerator, TorchvisionAnchorGenerator
     BatchNorm        weight and bias alone          -> mean 0, variance 1 - eps of a FrozenBatchNorm

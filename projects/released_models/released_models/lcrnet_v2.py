@@ -172,10 +172,10 @@ def _config(model: Mapping[str, Tensor], options: _Options, with_fpn: bool) -> d
     }
     return {
         "MODEL": {
-            "META_ARCHITECTURE": "GeneralizedRCNN",
+            "META_ARCHITECTURE": "LastPixelRCNN",
             "PIXEL_MEAN": options.numbers("PIXEL_MEANS", _PIXEL_MEANS),
             "PIXEL_STD": [1.0, 1.0, 1.0],
-            "PROPOSAL_GENERATOR": {"NAME": "LastPixelRPN"},
+            "PROPOSAL_GENERATOR": {"NAME": "PaddedLastPixelRPN" if with_fpn else "LastPixelRPN"},
             **parts,
         },
         "INPUT": {"FORMAT": "BGR", "MIN_SIZE_TEST": int(scale), "MAX_SIZE_TEST": options.get("TEST.MAX_SIZE", 1000)},
