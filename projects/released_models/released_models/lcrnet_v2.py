@@ -62,7 +62,7 @@ def convert_lcrnet_v2(content: Mapping[str, Any], skeleton: str | None = None) -
     """
     Args:
         content: of `read_lcrnet_v2`.
-        skeleton: name of the Skeleton of its joints, for other than 13.
+        skeleton: name of the Skeleton of its joints, for other than those of published files of 13 and 17.
 
     Raises:
         ValueError: a tensor of unknown name or shape, or options that cannot be carried over.

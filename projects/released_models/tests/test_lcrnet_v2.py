@@ -129,15 +129,23 @@ def test_without_twins_all_classes_are_full_bodies() -> None:
     assert (lcrnet["NUM_ANCHOR_POSES"], lcrnet["UPPER_BODY"]) == (2 * K, False)
 
 
-def test_other_numbers_of_joints_need_a_name() -> None:
+def of_joints(joints: int) -> dict[str, Any]:
     content = lcrnet_v2_file(True)
-    content["anchor_poses"] = np.random.rand(2 * K, 5 * 17).astype(np.float32)
+    content["anchor_poses"] = np.random.default_rng(0).random((2 * K, 5 * joints), np.float32)
     for kind, columns in (("weight", 20), ("bias", None)):
-        rows = (2 * K + 1) * 5 * 17
+        rows = (2 * K + 1) * 5 * joints
         content["model"][f"Pose_Outs.pose_pred.{kind}"] = torch.zeros(rows if columns is None else (rows, columns))
-    with pytest.raises(ValueError, match=r"17 joints, which are not those of 'BODY13'.*'H36M17': 17"):
-        convert_lcrnet_v2(content)
-    assert convert_lcrnet_v2(content, "H36M17").config["MODEL"]["LCRNET"]["SKELETON"] == "H36M17"
+    return content
+
+
+def test_published_files_of_17_joints_are_known_and_others_need_a_name() -> None:
+    def skeleton(joints: int, name: str | None = None) -> str:
+        return convert_lcrnet_v2(of_joints(joints), name).config["MODEL"]["LCRNET"]["SKELETON"]
+
+    assert skeleton(17) == "LCRNET17" and skeleton(17, "H36M17") == "H36M17"
+    with pytest.raises(ValueError, match=r"14 joints, which are not those of 'BODY13'.*'LSP14': 14"):
+        skeleton(14)
+    assert skeleton(14, "LSP14") == "LSP14"
 
 
 def change(content: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
