@@ -81,9 +81,10 @@ def find_people(session: onnxruntime.InferenceSession, about: dict[str, Any], im
     found = session.run(names, {"image": np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32)})
     proposals = dict(zip(names, found, strict=True))
     upper_body = proposals["classes"] >= about["num_anchor_poses"]
-    rules = about["integration"]
+    rules = dict(about["integration"])
+    last_pixel = np.array(size) / image.size if rules.pop("last_pixel_boxes", False) else 0.0
     people = []
-    found = integrate(proposals, upper_body, size, **{**rules, "score_threshold": 0.0})
+    found = integrate(proposals, upper_body, size, **{**rules, "score_threshold": 0.0}, last_pixel=last_pixel)
     if "joint_refinement" in about:
         found = refine(found, proposals["joint_heat"], proposals["joint_offsets"], **about["joint_refinement"])
     for score, pose_2d, pose_3d, seed, _ in found:
@@ -127,7 +128,7 @@ def integrate(
     lower_body_weight: float,
     lower_body_joints: list[int],
     score_threshold: float,
-    last_pixel_boxes: bool = False,
+    last_pixel: float | np.ndarray = 0.0,
 ) -> list[Person]:
     """Pose proposals integration (Sec. 3.5, Eq. 6 and 7), best first.
 
@@ -135,13 +136,14 @@ def integrate(
         proposals: scores (P,), poses_2d (P, J, 2) px, poses_3d (P, J, 3) m.
         upper_body: (P,) bool, of upper-body classes.
         image_size: width and height, px.
-        last_pixel_boxes: 2D joints are pixel indices; boxes reach to the far edge of the last (released models).
+        last_pixel: how wide and high a pixel is where 2D joints are indices of pixels, to the far edge of whose last
+            boxes reach (released models: pixels of the image before it was resized); 0: joints are places.
     """
     scores, poses_2d, poses_3d = (proposals[name] for name in ("scores", "poses_2d", "poses_3d"))
     low, high = poses_2d.min(1), poses_2d.max(1)
     if clip_boxes:
-        low, high = (corner.clip(0, np.float32(image_size) - last_pixel_boxes) for corner in (low, high))
-    boxes = np.concatenate([low, np.maximum(high, low + 1 / 64) + last_pixel_boxes], 1)  # no side without length
+        low, high = (corner.clip(0, np.float32(image_size) - np.float32(last_pixel)) for corner in (low, high))
+    boxes = np.concatenate([low, np.maximum(high, low + 1 / 64) + last_pixel], 1)  # no side without length
     weights = np.repeat(scores[:, None], poses_2d.shape[1], 1)
     weights[np.ix_(upper_body, lower_body_joints)] *= lower_body_weight
     people = []

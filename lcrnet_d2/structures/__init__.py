@@ -14,13 +14,14 @@ from .pose_geometry import (
     pose_distance,
     to_box_units,
 )
-from .skeleton import BODY13, COCO17, H36M17, LSP14, MPII16, MUPOTS17, OPENPOSE25, SKELETONS, Skeleton
+from .skeleton import BODY13, COCO17, H36M17, LCRNET17, LSP14, MPII16, MUPOTS17, OPENPOSE25, SKELETONS, Skeleton
 
 __all__ = [
     "BODY13",
     "COCO17",
     "CROWD",
     "H36M17",
+    "LCRNET17",
     "LSP14",
     "MPII16",
     "MUPOTS17",

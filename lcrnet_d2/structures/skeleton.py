@@ -14,6 +14,7 @@ __all__ = [
     "BODY13",
     "COCO17",
     "H36M17",
+    "LCRNET17",
     "LIMBS",
     "LSP14",
     "MPII16",
@@ -224,6 +225,13 @@ H36M17 = Skeleton(
         *(("pelvis", "spine"), ("spine", "neck"), ("neck", "head"), ("head", "head_top")),
     ),
 )
+#: Of published LCR-Net models of 17 joints: the 13, then Human3.6M's joints of the spine. Joint 12, the head among the
+#: 13, is here Human3.6M's joint 10, the top of the head, and 16 is its joint 9.
+LCRNET17 = Skeleton(
+    "LCRNET17",
+    (*BODY13.joints[:12], "head_top", "pelvis", "spine", "neck", "head"),
+    H36M17.bones,
+)
 MPII16 = Skeleton(
     "MPII16",
     (
@@ -274,4 +282,6 @@ OPENPOSE25 = Skeleton(
     ),
 )
 
-SKELETONS: dict[str, Skeleton] = {s.name: s for s in (BODY13, COCO17, H36M17, LSP14, MPII16, MUPOTS17, OPENPOSE25)}
+SKELETONS: dict[str, Skeleton] = {
+    s.name: s for s in (BODY13, COCO17, H36M17, LCRNET17, LSP14, MPII16, MUPOTS17, OPENPOSE25)
+}

@@ -5,10 +5,13 @@ Writes TARGET.yaml and TARGET.pth. Nothing in the file is executed: it may hold 
 The weights keep the licence of their publisher, which for both is not this package's.
 
 examples:
-  # NAVER's LCR-Net v2: InTheWild-ResNet50.pkl, DEMO_ECCV18.pkl (13 joints)
+  # NAVER's LCR-Net v2: InTheWild-ResNet50.pkl, DEMO_ECCV18.pkl (13 joints), Human3.6-17J-ResNet50.pkl (17)
   projects/released_models/convert_lcrnet.py lcrnet-v2 InTheWild-ResNet50.pkl weights/in_the_wild
   tools/demo.py --import released_models --config-file weights/in_the_wild.yaml \\
       --input photos/*.jpg --output output/photos
+
+  # knees and ankles of upper-body classes count in full, as in NAVER's demo (README.md)
+  projects/released_models/convert_lcrnet.py lcrnet-v2 InTheWild-ResNet50.pkl weights/in_the_wild --lower-body-weight 1
 
   # the body branch of NAVER's DOPE
   projects/released_models/convert_lcrnet.py dope DOPE_v1_0_0.pth.tgz weights/dope_body
@@ -41,6 +44,8 @@ def main(argv: list[str] | None = None) -> None:
     try:
         content = read(args.source)
         converted = convert(content, args.skeleton)
+        if args.lower_body_weight is not None:
+            converted.config["MODEL"]["LCRNET"]["INTEGRATION"] = {"LOWER_BODY_WEIGHT": args.lower_body_weight}
         check_complete(converted)
         converted.write(yaml_file, weights_file)
     except (OSError, ValueError) as error:
@@ -73,7 +78,16 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("source", type=Path, help="the published file")
     parser.add_argument("target", type=Path, help="where to write, without suffix")
-    parser.add_argument("--skeleton", choices=sorted(SKELETONS), help="order of the joints, if not the paper's 13")
+    parser.add_argument(
+        "--skeleton", choices=sorted(SKELETONS), help="order of the joints, if not that of published files"
+    )
+    parser.add_argument(
+        "--lower-body-weight",
+        type=float,
+        choices=(0.1, 1.0),
+        help="how much knees and ankles of upper-body classes count in PPI: 0.1, as the released rules say (default), "
+        "or 1, as in the released demo",
+    )
     return parser.parse_args(argv)
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lcrnet_d2.structures import BODY13, COCO17, H36M17, LSP14, MPII16, MUPOTS17, SKELETONS, Skeleton
+from lcrnet_d2.structures import BODY13, COCO17, H36M17, LCRNET17, LSP14, MPII16, MUPOTS17, SKELETONS, Skeleton
 
 
 @pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=str)
@@ -25,6 +25,7 @@ def test_every_skeleton_gives_the_thirteen_joints(skeleton: Skeleton) -> None:
     [
         (H36M17, [3, 6, 2, 5, 1, 4, 16, 13, 15, 12, 14, 11]),
         (MPII16, [0, 5, 1, 4, 2, 3, 10, 15, 11, 14, 12, 13]),
+        (LCRNET17, list(range(12))),
         (LSP14, [0, 5, 1, 4, 2, 3, 6, 11, 7, 10, 8, 9]),
         (COCO17, [16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5]),
         (MUPOTS17, [10, 13, 9, 12, 8, 11, 4, 7, 3, 6, 2, 5]),
@@ -36,6 +37,13 @@ def test_conversion_gathers_the_documented_joints(source: Skeleton, gather: list
     converted, visibility = BODY13.convert_from(source, poses)
     torch.testing.assert_close(converted[:, :12], poses[:, gather])
     assert (visibility == 2).all()
+
+
+def test_published_models_of_17_joints_in_the_order_of_human36m() -> None:
+    """As two public programs that evaluate such a model gather its joints."""
+    numbers = torch.arange(17)[:, None]
+    in_order, _ = H36M17.convert_from(LCRNET17, numbers.float())
+    assert in_order[:, 0].tolist() == [13, 4, 2, 0, 5, 3, 1, 14, 15, 16, 12, 11, 9, 7, 10, 8, 6]
 
 
 def test_head_is_the_middle_of_the_head() -> None:

@@ -7,7 +7,8 @@
     deltas           divided by 5                   -> POSE_REG_SCALE 5
     boxes            x2, y2 the last pixel ("+1")   -> RPN's are one longer, LastPixelROIHeads undoes it where the
                                                        released network read x2 and y2: RoIAlign, 2D poses, IoU of PPI;
-                                                       LastPixelRPN clips to pixels
+                                                       LastPixelRPN clips to pixels, with FPN of the padded image;
+                                                       LastPixelRCNN has PPI count pixels of the original image
     RoIAlign         unaligned                      -> POOLER_TYPE ROIAlign
     RPN anchors      rounded, ratio first           -> DetectronAnchorGenerator, TorchvisionAnchorGenerator
     BatchNorm        weight and bias alone          -> mean 0, variance 1 - eps of a FrozenBatchNorm
@@ -28,7 +29,7 @@ import yaml
 from torch import Tensor
 
 from lcrnet_d2.checkpoint.small_checkpoint import write_model
-from lcrnet_d2.structures import SKELETONS
+from lcrnet_d2.structures import LCRNET17, SKELETONS
 from lcrnet_d2.structures.whole_files import write_text
 
 __all__ = ["ConvertedModel", "background_last", "coordinates_last", "has_upper_body", "identity_statistics"]
@@ -115,14 +116,14 @@ def head_config(poses_3d: Tensor, skeleton: str | None) -> dict[str, Any]:
     """MODEL.LCRNET for anchor poses (C, J, 3).
 
     Args:
-        skeleton: names the J joints; None: the 13 of the paper.
+        skeleton: names the J joints; None: as the published files of 13 and 17 joints.
 
     Raises:
-        ValueError: no skeleton of J joints named. Which order published files of 14 and 17 joints have is not known
-            here: whoever has one must say.
+        ValueError: no skeleton of J joints named. Which order a file of 14 joints has is not known here: whoever has
+            one must say.
     """
     classes, joints = poses_3d.shape[:2]
-    name = skeleton or "BODY13"
+    name = skeleton or ("LCRNET17" if joints == len(LCRNET17) else "BODY13")
     if name not in SKELETONS or len(SKELETONS[name]) != joints:
         sizes = {known: len(s) for known, s in SKELETONS.items()}
         raise ValueError(f"the model has {joints} joints, which are not those of {name!r}: name a skeleton of {sizes}")

@@ -62,7 +62,7 @@ def convert_lcrnet_v2(content: Mapping[str, Any], skeleton: str | None = None) -
     """
     Args:
         content: of `read_lcrnet_v2`.
-        skeleton: name of the Skeleton of its joints, for other than 13.
+        skeleton: name of the Skeleton of its joints, for other than those of published files of 13 and 17.
 
     Raises:
         ValueError: a tensor of unknown name or shape, or options that cannot be carried over.
@@ -172,10 +172,10 @@ def _config(model: Mapping[str, Tensor], options: _Options, with_fpn: bool) -> d
     }
     return {
         "MODEL": {
-            "META_ARCHITECTURE": "GeneralizedRCNN",
+            "META_ARCHITECTURE": "LastPixelRCNN",
             "PIXEL_MEAN": options.numbers("PIXEL_MEANS", _PIXEL_MEANS),
             "PIXEL_STD": [1.0, 1.0, 1.0],
-            "PROPOSAL_GENERATOR": {"NAME": "LastPixelRPN"},
+            "PROPOSAL_GENERATOR": {"NAME": "PaddedLastPixelRPN" if with_fpn else "LastPixelRPN"},
             **parts,
         },
         "INPUT": {"FORMAT": "BGR", "MIN_SIZE_TEST": int(scale), "MAX_SIZE_TEST": options.get("TEST.MAX_SIZE", 1000)},

@@ -1,7 +1,8 @@
 """What the published LCR-Net and DOPE networks build otherwise than Detectron2; for weights converted from them.
 
 Importing registers: the backbone `build_padded_resnet_backbone`, the box heads `Res5BoxHead` and
-`Res5BoxHeadOfStride1`, `LastPixelRPN`, `LastPixelROIHeads` and two anchor generators.
+`Res5BoxHeadOfStride1`, `LastPixelRCNN`, `LastPixelRPN`, `PaddedLastPixelRPN`, `LastPixelROIHeads` and two anchor
+generators.
 """
 
 from __future__ import annotations
@@ -13,29 +14,43 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import ShapeSpec
-from detectron2.modeling import BACKBONE_REGISTRY, ROI_BOX_HEAD_REGISTRY, ROI_HEADS_REGISTRY
+from detectron2.modeling import (
+    BACKBONE_REGISTRY,
+    META_ARCH_REGISTRY,
+    ROI_BOX_HEAD_REGISTRY,
+    ROI_HEADS_REGISTRY,
+    GeneralizedRCNN,
+)
 from detectron2.modeling.anchor_generator import ANCHOR_GENERATOR_REGISTRY, BufferList, DefaultAnchorGenerator
 from detectron2.modeling.backbone.resnet import BottleneckBlock, ResNet, build_resnet_backbone
 from detectron2.modeling.poolers import ROIPooler
 from detectron2.modeling.proposal_generator import PROPOSAL_GENERATOR_REGISTRY
+from detectron2.structures import Boxes, ImageList, Instances
 from torch import Tensor, nn
 
 from lcrnet_d2.modeling import PoseTransform
+from lcrnet_d2.modeling.lcr_outputs import PoseProposals
 from lcrnet_d2.modeling.roi_heads import LCRNetROIHeads
 from lcrnet_d2.modeling.rpn import LCRNetRPN
 
 __all__ = [
     "DetectronAnchorGenerator",
+    "LastPixelRCNN",
     "LastPixelROIHeads",
     "LastPixelRPN",
     "LastPixelTransform",
+    "PaddedLastPixelRPN",
     "PaddedResNet",
     "Res5BoxHead",
     "Res5BoxHeadOfStride1",
     "TorchvisionAnchorGenerator",
     "build_padded_resnet_backbone",
+    "in_original_pixels",
     "last_pixel_pooler",
 ]
+
+#: Images are padded to multiples of it, px.
+_STRIDE = 32
 
 
 class PaddedResNet(ResNet):
@@ -43,7 +58,7 @@ class PaddedResNet(ResNet):
 
     @property
     def size_divisibility(self) -> int:
-        return 32
+        return _STRIDE
 
 
 @BACKBONE_REGISTRY.register()
@@ -162,6 +177,31 @@ class LastPixelRPN(LCRNetRPN):
         return LCRNetRPN.clip(torch.cat([boxes[..., :2].minimum(last), boxes[..., 2:].clamp(min=1)], -1), sizes)
 
 
+@PROPOSAL_GENERATOR_REGISTRY.register()
+class PaddedLastPixelRPN(LastPixelRPN):
+    """Boxes end at the border of the padded image, as the released networks with FPN have it; theirs are padded to
+    multiples of 32 px.
+    """
+
+    def predict_proposals(
+        self,
+        anchors: list[Boxes],
+        pred_objectness_logits: list[Tensor],
+        pred_anchor_deltas: list[Tensor],
+        image_sizes: list[tuple[int, int]],
+    ) -> list[Instances]:
+        padded = [_padded(size) for size in image_sizes]
+        found = super().predict_proposals(anchors, pred_objectness_logits, pred_anchor_deltas, padded)
+        return [Instances(size, **image.get_fields()) for size, image in zip(image_sizes, found, strict=True)]
+
+
+def _padded(size: Any) -> Any:
+    """(H, W) px with the padding; a tensor while tracing, where a tuple of its numbers would be constants."""
+    if isinstance(size, Tensor):
+        return (size + _STRIDE - 1) // _STRIDE * _STRIDE
+    return tuple(-(-side // _STRIDE) * _STRIDE for side in size)
+
+
 class _ToLastPixel(nn.Module):
     def __init__(self, pooler: nn.Module) -> None:
         super().__init__()
@@ -195,11 +235,30 @@ def _to_last_pixel(boxes: Tensor) -> Tensor:
     return boxes - boxes.new_tensor([0, 0, 1, 1])
 
 
+class _ResizedImages(ImageList):
+    """Images of the network's size that know what they were resized from, (H, W) px each."""
+
+    def __init__(self, images: ImageList, original_sizes: list[tuple[int, int]]) -> None:
+        super().__init__(images.tensor, images.image_sizes)
+        self.original_sizes = original_sizes
+
+
+@META_ARCH_REGISTRY.register()
+class LastPixelRCNN(GeneralizedRCNN):
+    """A GeneralizedRCNN whose LastPixelROIHeads are told the sizes that images had before they were resized."""
+
+    def preprocess_image(self, batched_inputs: list[dict[str, Any]]) -> ImageList:
+        images = super().preprocess_image(batched_inputs)
+        sizes = zip(batched_inputs, images.image_sizes, strict=True)
+        return _ResizedImages(images, [(r.get("height", size[0]), r.get("width", size[1])) for r, size in sizes])
+
+
 @ROI_HEADS_REGISTRY.register()
 class LastPixelROIHeads(LCRNetROIHeads):
     """For boxes that end at the centre of their last pixel ("+1"), as the released LCR-Net reads them.
 
-    Regions are pooled from, and poses are relative to, (x1, y1, x2 - 1, y2 - 1); PPI adds the pixel to its boxes.
+    Regions are pooled from, and poses are relative to, (x1, y1, x2 - 1, y2 - 1); PPI adds the pixel to its boxes. That
+    pixel is one of the original image: images of LastPixelRCNN are integrated in its pixels, and so are the people.
     """
 
     onnx_rules = {"last_pixel_boxes": True}
@@ -211,8 +270,32 @@ class LastPixelROIHeads(LCRNetROIHeads):
         parts["box_predictor"].pose_transform = LastPixelTransform(cfg.MODEL.LCRNET.POSE_REG_SCALE)
         return parts | {"box_pooler": last_pixel_pooler(parts["box_pooler"])}
 
+    def forward(
+        self,
+        images: ImageList,
+        features: dict[str, Tensor],
+        proposals: list[Instances],
+        targets: list[Instances] | None = None,
+    ) -> tuple[list[Instances], dict[str, Tensor]]:
+        # Heat maps, which no released model has, lie in the network's pixels.
+        if self.training or self.joint_head is not None or not isinstance(images, _ResizedImages):
+            return super().forward(images, features, proposals, targets)
+        found = zip(self.pose_proposals(features, proposals), proposals, images.original_sizes, strict=True)
+        decoded, regions = zip(*(in_original_pixels(*of_image) for of_image in found), strict=True)
+        return self.integrate(list(decoded), list(regions)), {}
+
     @staticmethod
     def pose_boxes(poses_2d: Tensor, sizes: Tensor | None) -> Tensor:
         """Around poses in pixel indices, clipped to the image's pixels, to the far edge of the last: x2 + 1, y2 + 1."""
         boxes = LCRNetROIHeads.pose_boxes(poses_2d, None if sizes is None else sizes - 1)
         return boxes + boxes.new_tensor([0, 0, 1, 1])
+
+
+def in_original_pixels(
+    proposals: PoseProposals, regions: Instances, size: tuple[int, int]
+) -> tuple[PoseProposals, Instances]:
+    """An image's proposals and regions in px of the image of this size, H and W."""
+    height, width = regions.image_size
+    scale = proposals.poses_2d.new_tensor([size[1] / width, size[0] / height])
+    boxes = Boxes(regions.proposal_boxes.tensor * scale.repeat(2))
+    return proposals._replace(poses_2d=proposals.poses_2d * scale), Instances(size, proposal_boxes=boxes)

@@ -105,6 +105,12 @@ class ReleasedNetwork:
         self.pre_nms = content["cfg"]["TEST"]["RPN_PRE_NMS_TOP_N"]
         self.post_nms = content["cfg"]["TEST"]["RPN_POST_NMS_TOP_N"]
 
+    def padded(self, image: Tensor) -> Tensor:
+        """(1, 3, H, W) of a BGR image (3, h, w): minus the means, and with FPN zeros up to multiples of 32."""
+        height, width = image.shape[1:]
+        border = (0, -width % 32, 0, -height % 32) if self.with_fpn else (0, 0)
+        return F.pad(image[None] - torch.from_numpy(MEANS.transpose(2, 0, 1)).float(), border)
+
     def conv(self, name: str, x: Tensor, **kwargs: int) -> Tensor:
         return F.conv2d(x, self.state[name + ".weight"], self.state.get(name + ".bias"), **kwargs)
 

@@ -44,6 +44,16 @@ def test_a_point_in_the_targets_name_stays(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.glob("wild*")) == ["wild_v1.0.pth", "wild_v1.0.yaml"]
 
 
+@pytest.mark.parametrize(("options", "weight"), [([], 0.1), (["--lower-body-weight", "1"], 1.0)])
+def test_knees_of_upper_body_classes_count_by_the_rules_or_as_in_the_demo(
+    options: list[str], weight: float, tmp_path: Path
+) -> None:
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(lcrnet_v2_file(True), protocol=2))
+    convert_lcrnet.main(["lcrnet-v2", str(tmp_path / "x.pkl"), str(tmp_path / "wild"), *options])
+    model = build_model(load_config(tmp_path / "wild.yaml", ["MODEL.DEVICE", "cpu"]))
+    assert model.roi_heads.rules.lower_body_weight == weight
+
+
 def test_nothing_is_written_of_a_file_that_does_not_fit(tmp_path: Path) -> None:
     content = lcrnet_v2_file(True)
     del content["model"]["Box_Head.fc2.bias"]

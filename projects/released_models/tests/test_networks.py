@@ -2,18 +2,24 @@ from __future__ import annotations
 
 import pytest
 import torch
+from detectron2.config import get_cfg
 from detectron2.layers import ShapeSpec
 from detectron2.modeling.poolers import ROIPooler
-from detectron2.structures import Boxes
+from detectron2.structures import Boxes, ImageList, Instances, pairwise_iou
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 
+from lcrnet_d2 import add_lcrnet_config
 from lcrnet_d2.modeling import PoseTransform
+from lcrnet_d2.modeling.lcr_outputs import PoseProposals
 from released_models.networks import (
     DetectronAnchorGenerator,
     LastPixelROIHeads,
+    LastPixelRPN,
     LastPixelTransform,
+    PaddedLastPixelRPN,
     Res5BoxHead,
     TorchvisionAnchorGenerator,
+    in_original_pixels,
     last_pixel_pooler,
 )
 
@@ -84,6 +90,39 @@ def test_pixel_indices_reach_to_the_far_edge_of_the_last_pixel() -> None:
     far = torch.cat([pose_2d + 1000, pose_2d - 1000])
     boxes = LastPixelROIHeads.pose_boxes(far, torch.tensor([[100.0, 50.0]]).expand(2, -1))
     torch.testing.assert_close(boxes, torch.tensor([[99.0, 49, 100, 50], [0, 0, 1, 1]]), atol=0.02, rtol=0)
+
+
+def test_the_pixel_that_ppi_adds_is_one_of_the_original() -> None:
+    """Columns 0 to 2 and 2 to 4 share one of five: IoU 1/5. In an image of half the size the indices are 0 to 1 and
+    1 to 2, which share one of three.
+    """
+    halves = PoseProposals(
+        torch.tensor([0.9, 0.8]), torch.tensor([[[0.0, 0], [1, 0]], [[1, 0], [2, 0]]]), torch.zeros(2, 2, 3),
+        torch.zeros(2, dtype=torch.long), torch.zeros(2, dtype=torch.long), torch.ones(2),
+    )  # fmt: skip
+    regions = Instances((20, 30), proposal_boxes=Boxes(torch.tensor([[0.0, 0, 3, 1]])))
+    proposals, of_original = in_original_pixels(halves, regions, (40, 60))
+    assert of_original.image_size == (40, 60) and of_original.proposal_boxes.tensor.tolist() == [[0, 0, 6, 2]]
+    for poses, iou in ((halves.poses_2d, 1 / 3), (proposals.poses_2d, 1 / 5)):
+        boxes = Boxes(LastPixelROIHeads.pose_boxes(poses, None))
+        assert pairwise_iou(boxes[0], boxes[1]).item() == pytest.approx(iou, abs=0.01)
+
+
+def test_regions_with_fpn_end_with_the_padded_image() -> None:
+    """Of 90 x 60 px, padded to 96 x 64: a region that reaches beyond both ends at 64, 96 and not at 60, 90."""
+    cfg = get_cfg()
+    add_lcrnet_config(cfg)
+    cfg.MODEL.RPN.IN_FEATURES = ["p6"]
+    cfg.MODEL.RPN.NMS_THRESH = 1.0
+    cfg.MODEL.ANCHOR_GENERATOR.SIZES = [[512]]
+    ends = {}
+    for rpn in (LastPixelRPN, PaddedLastPixelRPN):
+        generator = rpn(cfg, {"p6": ShapeSpec(channels=4, stride=64)}).eval()
+        images = ImageList(torch.zeros(1, 3, 96, 64), [(90, 60)])
+        (found,), _ = generator(images, {"p6": torch.zeros(1, 4, 2, 1)})
+        assert found.image_size == (90, 60)
+        ends[rpn] = found.proposal_boxes.tensor[:, 2:].amax(0).tolist()
+    assert ends == {LastPixelRPN: [60, 90], PaddedLastPixelRPN: [64, 96]}
 
 
 @pytest.mark.parametrize(("stride", "resolution"), [(1, 7), (2, 14)])
