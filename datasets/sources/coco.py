@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from detectron2.structures import BoxMode
 
-from lcrnet_d2.data.datasets.pose_json import PoseFileError
+from lcrnet_d2.data.datasets.pose_json import PoseFileError, read_annotations
 from lcrnet_d2.structures import COCO17
-from lcrnet_d2.structures.bounded_files import read_json
 
 from .records import Result, person_from_joints
 
@@ -101,14 +100,9 @@ def _person_category(path: Path, categories: list[dict[str, Any]], name: str | N
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise FileNotFoundError(f"no annotation file at {path}")
-    try:
-        content = read_json(path)
-    except ValueError as error:
-        raise PoseFileError(str(error)) from error
+    content = read_annotations(path)
     keys = ("images", "annotations", "categories")
-    if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in keys):
+    if not all(isinstance(content.get(key), list) for key in keys):
         raise PoseFileError(f"{path}: expected COCO's lists {keys}")
     return content
 

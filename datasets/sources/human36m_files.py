@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from lcrnet_d2.data.datasets.pose_json import PoseFileError
+from lcrnet_d2.data.datasets.pose_json import PoseFileError, read_annotations
 from lcrnet_d2.structures import H36M17
-from lcrnet_d2.structures.bounded_files import read_h5, read_json, read_npz
+from lcrnet_d2.structures.bounded_files import read_h5, read_npz
 
 from .human36m import CAMERAS, IMAGE_SIZES, JOINTS_OF_32, Camera, Choice, Take, TakeName
 from .human36m_cameras import Cameras, Metadata
@@ -111,7 +111,10 @@ def read_mks(folder: Path, choice: Choice, metadata: Metadata | None = None) -> 
     """(c) `Human36M_subject1_{data,camera,joint_3d}.json`: mm in the studio, R, t, f, c, no distortion."""
     for subject in choice.subjects:
         try:
-            parts = [_json(folder / f"Human36M_subject{subject[1:]}_{p}.json") for p in ("data", "camera", "joint_3d")]
+            parts = [
+                read_annotations(folder / f"Human36M_subject{subject[1:]}_{p}.json")
+                for p in ("data", "camera", "joint_3d")
+            ]
             data, cameras, joints = parts
             groups: dict[TakeName, list[dict[str, Any]]] = {}
             for image in data["images"]:
@@ -232,18 +235,6 @@ def _take(
     words = {"subject": name.subject, "take": (name.take or name.action).replace(" ", "_"), "camera": name.camera}
     images = [image_name.format(frame=frame + 1, **words) for frame in frames.tolist()]
     return Take(name, poses_3d, poses_2d, frames, images, camera, IMAGE_SIZES[name.camera])
-
-
-def _json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise FileNotFoundError(f"no annotation file at {path}")
-    try:
-        content = read_json(path)
-    except ValueError as error:
-        raise PoseFileError(str(error)) from error
-    if not isinstance(content, dict):
-        raise PoseFileError(f"{path}: expected an object")
-    return content
 
 
 def _checked(where: str, poses: np.ndarray) -> np.ndarray:

@@ -248,8 +248,8 @@ def _find_modes(
         groups = group_of[places]
         waiting = torch.where(uncovered[places], places, nobody)
         seeds = waiting.new_full((num_groups,), nobody).scatter_reduce_(0, groups, waiting, "amin")
-        if found:  # others than the first mode of a group need a seed of some score
-            opens = F.pad(scores, [0, 1], value=-torch.inf)[seeds] >= rules.min_seed_score
+        if found:  # others than the first mode of a group need a seed of some score; NaN: no seed is left
+            opens = F.pad(scores, [0, 1], value=torch.nan)[seeds] >= rules.min_seed_score
             still = opens[groups].nonzero()[:, 0]
             places, groups = places[still], groups[still]
         of_seeds = poses_3d.index_select(0, rows[seeds.clamp(max=nobody - 1)])

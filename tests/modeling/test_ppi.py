@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -381,3 +382,12 @@ def test_thousands_of_lonely_proposals() -> None:
     poses_2d = torch.cat([x, x + 5], 1).expand(-1, 2, 2)
     out = integrate_pose_proposals(torch.linspace(1, 0.1, 5000), poses_2d, torch.zeros(5000, 2, 3), None)
     assert len(out.scores) == 5000
+
+
+def test_any_seed_opens_a_mode_until_none_is_left() -> None:
+    """Two poses 1 m apart in one place are two modes, whatever the seeds' scores."""
+    poses_2d = torch.tensor([[10.0, 10.0], [50.0, 90.0]]).expand(2, 2, 2)
+    poses_3d = torch.tensor([0.0, 1.0])[:, None, None].expand(2, 2, 3)
+    rules = Rules(all_modes=True, min_seed_score=-math.inf, min_mode_score=-math.inf)
+    people = integrate_pose_proposals(torch.tensor([0.5, 0.4]), poses_2d, poses_3d, (100, 100), rules=rules)
+    assert people.scores.tolist() == pytest.approx([0.5, 0.4])

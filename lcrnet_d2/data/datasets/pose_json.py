@@ -36,7 +36,15 @@ from ...structures import PIXEL_CENTRE, Skeleton
 from ...structures.bounded_files import read_json
 from ...structures.whole_files import write_json
 
-__all__ = ["POSE_3D_SOURCES", "PoseFileError", "image_size", "load_pose_json", "read_pose_info", "write_pose_json"]
+__all__ = [
+    "POSE_3D_SOURCES",
+    "PoseFileError",
+    "image_size",
+    "load_pose_json",
+    "read_annotations",
+    "read_pose_info",
+    "write_pose_json",
+]
 
 FORMAT = "lcrnet_d2 poses"
 VERSION = 1
@@ -120,7 +128,13 @@ def read_pose_info(path: str | Path) -> dict[str, Any]:
     return _read(path).get("info", {})
 
 
-def _read(path: str | Path) -> dict[str, Any]:
+def read_annotations(path: str | Path) -> dict[str, Any]:
+    """Reads a JSON file of annotations of any set, whose outermost value is an object.
+
+    Raises:
+        FileNotFoundError: no such file.
+        PoseFileError: no JSON, too large, or something else than an object.
+    """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no annotation file at {path}")
     try:
@@ -129,6 +143,11 @@ def _read(path: str | Path) -> dict[str, Any]:
         raise PoseFileError(str(error)) from error
     if not isinstance(content, dict):
         raise PoseFileError(f"{path}: expected an object with images and annotations")
+    return content
+
+
+def _read(path: str | Path) -> dict[str, Any]:
+    content = read_annotations(path)
     version = content.get("info", {}).get("version", VERSION) if _is_ours(content) else VERSION
     if version != VERSION:
         raise PoseFileError(f"{path}: info.version is {version!r}, this program reads {VERSION}")

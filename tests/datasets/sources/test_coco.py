@@ -124,7 +124,7 @@ def _changed(**changes: Any) -> dict[str, Any]:
         (content() | {"categories": [{"keypoints": list(BODY13.joints)}]}, "COCO's 17"),
         (_changed(keypoints=[[1, 2, 2]] * 17), r"keypoints are lists of the shape \(17, 3\), expected one list of 51"),
         ({"images": []}, "expected COCO's lists"),
-        ([], "expected COCO's lists"),
+        ([], "expected an object with images and annotations"),
         (content() | {"images": [{"id": 7, "file_name": "7.jpg"}]}, r"7\.jpg has no \['height', 'width'\]"),
     ],
 )
