@@ -6,7 +6,7 @@ Shapes: F people found, N people to be found, J joints. 3D in m, camera axes; re
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -89,18 +89,11 @@ def report_camera_space(
     kept = [i for i, record in enumerate(records) if "camera" in record]
     records = [records[i] for i in kept]
     truths = [truth_from_dict(record, len(skeleton), min_joints_seen) for record in records]
-    roots = [
-        np.array([a.get("root_position", (np.nan,) * 3) for a in r.get("annotations", [])]).reshape(-1, 3)
-        for r in records
-    ]
-    to_find = [
-        np.isfinite(root).all(1) & t.measured_3d.any(1) & t.is_counted for root, t in zip(roots, truths, strict=True)
-    ]
+    roots = [_roots(record) for record in records]
+    to_find = [np.isfinite(r).all(1) & t.measured_3d.any(1) & t.is_counted for r, t in zip(roots, truths, strict=True)]
     n_people = sum(int(flags.sum()) for flags in to_find)
     if not n_people:
-        raise ValueError(
-            f"nobody with {min_joints_seen} joints seen (v = 2) has a root_position in an image with a camera"
-        )
+        raise ValueError(f"nobody with {min_joints_seen} joints seen has a root_position in an image with a camera")
     metrics, rows = {}, []
     for method, people in people_of_methods([predictions[i] for i in kept], score_threshold):
         found = find_people(truths, people)
@@ -160,7 +153,7 @@ def report_3d_sets(
     metrics, rows, depth = {}, [], {}
     for method, people in people_of_methods(predictions, score_threshold):
         found = find_people(truths, people)
-        found = found.rows(found.measured_3d.any(1))
+        found = found.rows(np.flatnonzero(found.measured_3d.any(1)))
         pred, true = (_rooted(poses, skeleton, root) for poses in (found.detected.poses_3d, found.true_3d))
         missed = np.zeros(n_people - len(found.keys))
         percent = {
@@ -184,6 +177,11 @@ def report_3d_sets(
     )
     tables = [markdown_table(header, rows), depth_table(depth)]
     return Report(metrics, "\n".join(["# 3DPCK and AUC\n", protocol, *tables]))
+
+
+def _roots(record: Mapping[str, Any]) -> np.ndarray:
+    """(M, 3) m, NaN for people without."""
+    return np.array([a.get("root_position", (np.nan,) * 3) for a in record.get("annotations", [])]).reshape(-1, 3)
 
 
 def _placed(found: FoundPeople, records: Records, place: Placement, skeleton: Skeleton) -> np.ndarray:

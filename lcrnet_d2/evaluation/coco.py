@@ -15,11 +15,12 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval, Params
 
 from ..structures import COCO17, PIXEL_CENTRE, Skeleton
-from .people import ImagePredictions, ImageTruth, PredictedPeople, truth_from_dict
+from .people import ImageTruth, PredictedPeople, truth_from_dict
 from .pose_evaluator import PredictionCollector
 from .report import (
     METHOD_LABELS,
     METHODS,
+    Metrics,
     Predictions,
     Records,
     Report,
@@ -50,9 +51,7 @@ class COCOKeypointEvaluator(PredictionCollector):
     box. Arguments as of `PredictionCollector`.
     """
 
-    def _results(
-        self, records: list[dict[str, Any]], predictions: list[ImagePredictions]
-    ) -> dict[str, dict[str, float]]:
+    def _results(self, records: Records, predictions: Predictions) -> Metrics:
         methods = [m for m in METHODS if m != "refined" or any(p.refined is not None for p in predictions)]
         detected = {method: [detected_people(p, method) for p in predictions] for method in methods}
         return keypoint_precisions(records, detected, self._skeleton)
@@ -85,7 +84,7 @@ def _protocol(records: Records, skeleton: Skeleton) -> str:
 
 def keypoint_precisions(
     records: Records, detected: Mapping[str, Sequence[PredictedPeople]], skeleton: Skeleton
-) -> dict[str, dict[str, float]]:
+) -> Metrics:
     """{"keypoints_<method>": {"AP", "AP50", "AP75", "APm", "APl"}} in percent; NaN if nobody is annotated or detected.
 
     Args:
@@ -108,7 +107,7 @@ def _average_precisions(content: dict[str, Any], results: list[dict[str, Any]], 
     if not content["annotations"] or not results:  # pycocotools stumbles over both
         return [float("nan")] * len(_METRICS)
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO()
+        truth: Any = COCO()  # typed for files alone
         truth.dataset = content
         truth.createIndex()
         evaluator = COCOeval(truth, truth.loadRes(results), "keypoints")

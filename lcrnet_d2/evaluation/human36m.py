@@ -82,7 +82,7 @@ class Human36MProtocol:
     def describe(self, skeleton: Skeleton, frame_step_found: int) -> str:
         """All that a number needs beside it to be compared with another's."""
         serials = [f"{serial} (number {CAMERAS.index(serial) + 1} counting upwards)" for serial in self.cameras]
-        step = f"every {_ordinal(self.frame_step)} frame of each video"
+        step = f"every {self.frame_step}th frame of each video"
         if frame_step_found not in (0, self.frame_step):
             step += f" (but the images present are {frame_step_found} frames apart)"
         parts = [
@@ -96,10 +96,6 @@ class Human36MProtocol:
             "the top-scored detection of each image; images without detection are in no mean, see coverage",
         ]
         return "; ".join(parts)
-
-
-def _ordinal(number: int) -> str:
-    return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10 if number % 100 not in (11, 12, 13) else 0, 'th') }"
 
 
 _P2_TRAIN, _P2_TEST = ("S1", "S5", "S6", "S7", "S8"), ("S9", "S11")
@@ -162,11 +158,7 @@ def select_images(records: Records, protocol: Human36MProtocol) -> tuple[np.ndar
 def human36m_errors(records: Records, predictions: Predictions, skeleton: Skeleton, method: str) -> Human36MErrors:
     """Errors of the top-scored detection of each image; of equal scores the first. Ground truth chooses nothing.
 
-    Args:
-        records: N dataset dicts (see the module).
-        predictions: for the same images, in the same order.
-        skeleton: names the J joints.
-        method: of `report.METHODS`.
+    Arguments as in `report`; `method` of `METHODS`.
 
     Raises:
         ValueError: not one person with a 3D pose in an image.
@@ -253,10 +245,7 @@ def report_human36m(
 ) -> Report:
     """Evaluates the protocols of which the data set holds images.
 
-    Args:
-        records: dataset dicts (see the module).
-        predictions, skeleton: as in `report`.
-        protocol_names: keys of `PROTOCOLS`.
+    Arguments as in `report`; `protocol_names` are keys of `PROTOCOLS`.
 
     Raises:
         ValueError: no image belongs to any of the protocols.
@@ -278,7 +267,8 @@ def report_human36m(
         asked = "; ".join(p.describe(skeleton, 0) for p in protocols)
         raise ValueError(f"none of the {len(records)} images belongs to: {asked}")
     head = "# Human3.6M\n\n" + _table_2(errors, protocols)
-    metrics = {f"human36m_{_key(protocol)}_{m}": summarize_errors(e) for (m, protocol), e in errors.items()}
+    keys = {p.name: p.name.lower().replace(" (", "_").rstrip(")") for p in protocols}  # P3 (58860488): p3_58860488
+    metrics = {f"human36m_{keys[name]}_{m}": summarize_errors(e) for (m, name), e in errors.items()}
     return Report(metrics, head + "\n" + "\n".join(sections))
 
 
@@ -291,8 +281,9 @@ def _table_2(errors: Mapping[tuple[str, str], Human36MErrors], protocols: Sequen
     rows = []
     for method in METHODS:
         if method in {of_method for of_method, _ in _PAPER_TABLE_2}:
-            numbers = [_paper_cell(method, protocol, kind) for protocol, kind in columns]
-            rows.append([f"paper: LCR-Net + {METHOD_LABELS[method]}", *numbers])
+            numbers = [_PAPER_TABLE_2[method, p.name.split()[0]][kind == "Align."] for p, kind in columns]
+            cells = [_NOT_MEASURED if mm is None else f"{mm:.1f}" for mm in numbers]
+            rows.append([f"paper: LCR-Net + {METHOD_LABELS[method]}", *cells])
         if any(of_method == method for of_method, _ in errors):
             cells = [_cell(errors.get((method, protocol.name)), kind) for protocol, kind in columns]
             rows.append([f"this model + {METHOD_LABELS[method]}", *cells])
@@ -317,12 +308,11 @@ def _per_action_table(errors: Mapping[str, Human36MErrors], kind: str, protocol_
     header += [f"{METHOD_LABELS[m]} coverage (%)" for m in errors]
     if (protocol_name, kind) == ("P2", "Abs."):
         header.append("paper: PPI")
-        rows = [[*row, _paper_mean(row[0])] for row in rows]
+        paper = {
+            name: next((mm for start, mm in _PAPER_TABLE_3.items() if name.startswith(start)), "") for name in keys
+        }
+        rows = [[*row, f"{paper[row[0]]}"] for row in rows]
     return markdown_table(header, rows)
-
-
-def _paper_mean(row_name: str) -> str:
-    return next((f"{mm:.1f}" for start, mm in _PAPER_TABLE_3.items() if row_name.startswith(start)), "")
 
 
 def _section(protocol: Human36MProtocol, errors: Mapping[str, Human36MErrors], description: str) -> str:
@@ -341,20 +331,9 @@ def _section(protocol: Human36MProtocol, errors: Mapping[str, Human36MErrors], d
     return "\n".join([f"## {protocol.name}\n", f"{description}. {size}.\n", *tables, error_2d, depth])
 
 
-def _paper_cell(method: str, protocol: Human36MProtocol, kind: str) -> str:
-    absolute, aligned = _PAPER_TABLE_2[method, protocol.name.split()[0]]
-    value = absolute if kind == "Abs." else aligned
-    return _NOT_MEASURED if value is None else f"{value:.1f}"
-
-
 def _cell(errors: Human36MErrors | None, kind: str) -> str:
     if errors is None:
         return _NOT_MEASURED
     values = errors.absolute_mm if kind == "Abs." else errors.rigid_mm
     covered = errors.is_covered
     return f"{mean_with_interval(values[covered])} ({covered.sum()} / {len(covered)})"
-
-
-def _key(protocol_name: str) -> str:
-    """ "P3 (58860488)" as "p3_58860488"."""
-    return protocol_name.lower().replace(" (", "_").rstrip(")")

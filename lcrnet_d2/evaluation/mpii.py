@@ -478,16 +478,13 @@ def report_mpii_multi(
             **{f"map_{d}": float(_mean_over_joints(ap)) for d, ap in precisions.items()},
             **{f"ap_0.5_{joint}": float(ap) for joint, ap in zip(skeleton.joints, precisions[0.5], strict=True)},
         }
-        rows.append([METHOD_LABELS[method], *(_mean_precision(groups, d, ap) for d, ap in precisions.items())])
+        ends = {d: [f"{100 * end:.1f}" for end in mean_precision_interval(groups, d)] for d in precisions}
+        cells = [f"{_mean_over_joints(ap):.1f} [{', '.join(ends[d])}]" for d, ap in precisions.items()]
+        rows.append([METHOD_LABELS[method], *cells])
     header = ["", "mAP@0.5 (%)", "mAP@1 (%)"]
     joint_rows = [[j, *(f"{ap[i]:.1f}" for ap in per_joint.values())] for i, j in enumerate(skeleton.joints)]
     tables = [markdown_table(header, rows), markdown_table(["AP@0.5", *map(str.upper, per_joint)], joint_rows)]
     return Report(metrics, "\n".join(["# MPII multi-person\n", _multi_protocol(skeleton, num_groups), *tables]))
-
-
-def _mean_precision(groups: Sequence[Group], delta: float, precisions: np.ndarray) -> str:
-    low, high = mean_precision_interval(groups, delta)
-    return f"{_mean_over_joints(precisions):.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def _multi_protocol(skeleton: Skeleton, num_groups: int) -> str:

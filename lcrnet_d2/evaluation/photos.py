@@ -74,20 +74,21 @@ def report_photos(
             "pck_found": pck[found],
             "pck_all": pck,
             "pck_all_without_legs": pck[scores.lacks_legs],
-            "left_right_confused": 100.0 * scores.is_confused[found],
         }
+        error, confused = scores.error[found], 100.0 * scores.is_confused[found]
         metrics[f"photos_{method}"] = {
             "n_people": float(len(found)),
             "n_without_legs": float(scores.lacks_legs.sum()),
             **{name: mean_or_nan(values) for name, values in percent.items()},
             "unmatched_per_image": unmatched,
-            "error_found": mean_or_nan(scores.error[found]),
+            "error_found": mean_or_nan(error),
+            "left_right_confused": mean_or_nan(confused),
         }
         cells = {name: mean_with_interval(values) for name, values in percent.items()}
         rows.append(
             [
                 *(METHOD_LABELS[method], cells["found"], cells["pck_found"], cells["pck_all"], f"{unmatched:.2f}"),
-                *(mean_with_interval(scores.error[found], 3), cells["left_right_confused"]),
+                *(mean_with_interval(error, 3), mean_with_interval(confused)),
                 f"{cells['pck_all_without_legs']}, n = {int(scores.lacks_legs.sum())}",
             ]
         )

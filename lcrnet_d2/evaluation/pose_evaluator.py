@@ -31,7 +31,7 @@ from .people import (
     truth_from_dict,
 )
 from .predictions import save_predictions
-from .report import Predictions, detected_people, in_order_of, mean_or_nan
+from .report import Metrics, Predictions, Records, detected_people, in_order_of, mean_or_nan
 
 __all__ = ["MethodThresholds", "PoseEvaluator", "PredictionCollector", "evaluate_predictions"]
 
@@ -76,7 +76,7 @@ class PredictionCollector(DatasetEvaluator):
         for record, output in zip(inputs, outputs, strict=True):
             self._predictions.append(predictions_from_instances(record, output["instances"]))
 
-    def evaluate(self) -> dict[str, dict[str, float]]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def evaluate(self) -> Metrics:  # pyright: ignore[reportIncompatibleMethodOverride]
         """{task: {metric: number}} on the main process, {} on the others."""
         shards: Any = [self._predictions]
         if self._distributed:
@@ -98,9 +98,7 @@ class PredictionCollector(DatasetEvaluator):
             save_predictions(self._output_dir / "pose_predictions.json", gathered, self._skeleton)
         return OrderedDict(self._results(records, in_order_of(records, gathered, len(self._skeleton))))
 
-    def _results(
-        self, records: list[dict[str, Any]], predictions: list[ImagePredictions]
-    ) -> dict[str, dict[str, float]]:
+    def _results(self, records: Records, predictions: Predictions) -> Metrics:
         raise NotImplementedError
 
 
@@ -151,11 +149,9 @@ class PoseEvaluator(PredictionCollector):
 
     def reset(self) -> None:
         super().reset()
-        self._evaluated: tuple[list[ImageTruth], list[ImagePredictions]] | None = None
+        self._evaluated: tuple[list[ImageTruth], Predictions] | None = None
 
-    def _results(
-        self, records: list[dict[str, Any]], predictions: list[ImagePredictions]
-    ) -> dict[str, dict[str, float]]:
+    def _results(self, records: Records, predictions: Predictions) -> Metrics:
         truths = [truth_from_dict(record, len(self._skeleton), self._min_joints_seen) for record in records]
         self._evaluated = truths, predictions
         results = evaluate_predictions(truths, predictions, self._skeleton, **self._options, **self._baselines)
@@ -194,7 +190,7 @@ def evaluate_predictions(
     ppi_score_threshold: float = 0.0,
     mean_pose: np.ndarray | None = None,
     anchors: AnchorPoses | None = None,
-) -> dict[str, dict[str, float]]:
+) -> Metrics:
     """Compares NMS and PPI with the ground truth, each on its own and on the people both find.
 
     Who is found, missed or wrongly detected is decided by `matching.match_people`. Images without predictions have no

@@ -14,10 +14,10 @@ from .camera_space import Placement, report_3d_sets, report_camera_space
 from .coco import report_coco
 from .human36m import report_human36m
 from .mpii import report_mpii_multi, report_mpii_single
-from .people import MIN_JOINTS_SEEN, ImagePredictions
+from .people import MIN_JOINTS_SEEN
 from .photos import report_photos
 from .pose_evaluator import PredictionCollector
-from .report import Protocol
+from .report import Metrics, Predictions, Protocol, Records
 
 __all__ = ["PROTOCOL_NAMES", "ProtocolEvaluator", "build_protocol"]
 
@@ -99,9 +99,7 @@ class ProtocolEvaluator(PredictionCollector):
         super().__init__(dataset_name, skeleton, distributed=distributed, output_dir=output_dir)
         self._protocol = protocol
 
-    def _results(
-        self, records: list[dict[str, Any]], predictions: list[ImagePredictions]
-    ) -> dict[str, dict[str, float]]:
+    def _results(self, records: Records, predictions: Predictions) -> Metrics:
         report = self._protocol(records, predictions)
         _logger.info("%s\n%s", self._dataset_name, report.markdown)
         if self._output_dir is not None:

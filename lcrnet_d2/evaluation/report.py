@@ -43,17 +43,19 @@ _SMALL_SET = 5000
 #: Dataset dicts.
 Records = Sequence[Mapping[str, Any]]
 Predictions = Sequence[ImagePredictions]
+#: {task: {metric: number}}, as Detectron2's evaluators return them.
+Metrics = dict[str, dict[str, float]]
 
 
 class Report(NamedTuple):
     """A protocol's answer.
 
     Attributes:
-        metrics: {task: {metric: number}}, the form Detectron2's evaluators return.
+        metrics: numbers by task.
         markdown: the same as tables, each under the protocol it was measured with.
     """
 
-    metrics: dict[str, dict[str, float]]
+    metrics: Metrics
     markdown: str
 
 

@@ -99,6 +99,11 @@ def test_pckh_at_several_thresholds():
     np.testing.assert_allclose(pckh(pred, gt, size, visible), [[1.0]])
 
 
+def test_pckh_is_at_half_the_head_and_includes_it():
+    gt, pred = np.zeros((1, 3, 2)), np.array([[[5.0, 0.0], [5.1, 0.0], [10.0, 0.0]]])
+    np.testing.assert_allclose(pckh(pred, gt, np.array([10.0])), [[1 / 3]])
+
+
 def test_torch_and_numpy_agree():
     pred, gt, visible = noisy(3)
     tensors = torch.from_numpy(pred), torch.from_numpy(gt), torch.from_numpy(visible)
