@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from lcrnet_d2.evaluation.people import ImagePredictions, PredictedPeople
+from lcrnet_d2.evaluation.predictions import read_saved_predictions
 from lcrnet_d2.evaluation.report import METHODS, detected_people, in_order_of
-from lcrnet_d2.evaluation.saved_predictions import read_saved_predictions
 from lcrnet_d2.structures import SKELETONS, Skeleton
 from sources.mpii import Scene
 from sources.mpii_export import export_multi_person, export_single_person

@@ -30,12 +30,11 @@ from lcrnet_d2.command_line import run_command
 from lcrnet_d2.config import load_config
 from lcrnet_d2.data.datasets.builtin import register_pose_files
 from lcrnet_d2.data.datasets.pose_json import load_pose_json
-from lcrnet_d2.evaluation.mupots import read_mupots
-from lcrnet_d2.evaluation.mupots_report import frames_as_records, report_mupots
+from lcrnet_d2.evaluation.mupots import read_mupots, report_mupots
 from lcrnet_d2.evaluation.people import MIN_JOINTS_SEEN
+from lcrnet_d2.evaluation.predictions import read_saved_predictions
 from lcrnet_d2.evaluation.protocols import PROTOCOL_NAMES, build_protocol
 from lcrnet_d2.evaluation.report import Report, in_order_of
-from lcrnet_d2.evaluation.saved_predictions import read_saved_predictions
 from lcrnet_d2.projects import add_import_argument, import_project, import_projects
 from lcrnet_d2.structures import SKELETONS, AnchorPoses, Skeleton
 from lcrnet_d2.structures.whole_files import write_json, write_text
@@ -85,7 +84,7 @@ def evaluate_mupots(args: argparse.Namespace, skeleton: Skeleton) -> Report:
     if args.mupots is None:
         raise ValueError("--protocol mupots needs --mupots, the folder with TS1/annot.mat ... or MuPoTS-3D.json")
     frames = read_mupots(args.mupots)
-    records = frames_as_records(frames)
+    records = [{"file_name": f.file_name, "width": 0, "height": 0} for f in frames]
     saved = read_saved_predictions(args.predictions, skeleton, records)
     return report_mupots(frames, in_order_of(records, saved, len(skeleton)), skeleton, args.score_threshold)
 

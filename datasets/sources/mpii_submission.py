@@ -5,7 +5,7 @@ annorect, in their order and none left out, with those of
 
     objpos, scale   as in `lcrnet_d2.evaluation.mpii`; missing where MPII gives none
     single_person   True for the people of the single-person test set
-    group           number of the multi-person group in the image (see `lcrnet_d2.evaluation.mpii_groups`)
+    group           number of the multi-person group in the image (see `lcrnet_d2.evaluation.mpii`)
 
 Shapes: J joints of the model. 2D in continuous px.
 """
@@ -17,8 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from lcrnet_d2.evaluation.mpii import select_poses
-from lcrnet_d2.evaluation.mpii_groups import has_groups, members_of_groups, people_in_region
+from lcrnet_d2.evaluation.mpii import has_groups, members_of_groups, people_in_region, select_poses
 from lcrnet_d2.evaluation.people import PredictedPeople
 from lcrnet_d2.structures import MPII16, Skeleton
 

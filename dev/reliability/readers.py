@@ -28,8 +28,7 @@ from lcrnet_d2.checkpoint.array_pickle import load_array_pickle, load_torch_file
 from lcrnet_d2.checkpoint.tfjs_graph import read_graph_weights
 from lcrnet_d2.data.datasets.pose_json import PoseFileError, load_pose_json
 from lcrnet_d2.data.images import ImageFileError, read_image
-from lcrnet_d2.evaluation.keypoint_files import read_coco_results
-from lcrnet_d2.evaluation.predictions_json import load_predictions
+from lcrnet_d2.evaluation.predictions import load_predictions, read_coco_results
 from lcrnet_d2.mocap import Lifter, PoseBase
 from lcrnet_d2.mocap.asf import parse_asf
 from lcrnet_d2.mocap.asf_amc import parse_amc

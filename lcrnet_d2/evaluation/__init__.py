@@ -1,32 +1,23 @@
 """Metrics, and evaluators for Detectron2's `inference_on_dataset`. They know no model and no data set."""
 
 from .alignment import align_poses
-from .coco_keypoints import COCOKeypointEvaluator
-from .dataset_metrics import evaluate_predictions
+from .coco import COCOKeypointEvaluator
+from .matching import ScoreThreshold, choose_score_threshold
 from .metrics import auc_3d, bootstrap_interval, head_size, mean_2d_error, mpjpe, pck_2d, pck_3d, pckh
-from .people import (
-    ImagePredictions,
-    ImageTruth,
-    PredictedPeople,
-    predictions_from_instances,
-    truth_from_dict,
-)
-from .pose_evaluator import MethodThresholds, PoseEvaluator
-from .predictions_json import load_predictions, save_predictions
-from .protocol_evaluator import ProtocolEvaluator
-from .protocols import PROTOCOL_NAMES, build_protocol
+from .people import ImagePredictions, ImageTruth, PredictedPeople, predictions_from_instances, truth_from_dict
+from .pose_evaluator import MethodThresholds, PoseEvaluator, evaluate_predictions
+from .predictions import load_predictions, read_saved_predictions, save_predictions
+from .protocols import PROTOCOL_NAMES, ProtocolEvaluator, build_protocol
 from .report import Report
-from .saved_predictions import read_saved_predictions
-from .score_threshold import ScoreThreshold, choose_score_threshold
 
 __all__ = [
-    "PROTOCOL_NAMES",
     "COCOKeypointEvaluator",
-    "PredictedPeople",
     "ImagePredictions",
     "ImageTruth",
     "MethodThresholds",
+    "PROTOCOL_NAMES",
     "PoseEvaluator",
+    "PredictedPeople",
     "ProtocolEvaluator",
     "Report",
     "ScoreThreshold",

@@ -1,19 +1,21 @@
-"""The rigid or similarity transform that brings one pose closest to another, batched ("Align." of Sec. 4.1).
+"""Batched rigid or similarity alignment of poses ("Align." of Sec. 4.1), and the arrays that metrics take and give.
 
 Shapes: N poses, J joints.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .pose_arrays import Array, checked_poses, in_kind_of
+__all__ = ["Array", "align_poses", "checked_poses", "in_kind_of", "to_float64"]
 
-__all__ = ["align_poses"]
+#: A function generic in `Array` answers in the kind of its first argument; inside, everything is float64 torch on the
+#: device of the predictions.
+Array = TypeVar("Array", np.ndarray, Tensor)
 
 # Of the products of coordinates that a rotation is fitted to, this share of the largest singular value is rounding:
 # float32 joints on a line leave (1e-7)^2, the thinnest real poses more than 1e-3.
@@ -29,20 +31,17 @@ def align_poses(
     """Predicted poses after the transform that minimises the *squared* error over the visible joints.
 
     argmin over R, t (and s) of  sum_j visible_j |s R pred_j + t - gt_j|^2,  R a proper rotation (a mirrored
-    pose is not turned into its twin), s = 1 for "rigid" and s >= 0 for "similarity"; in closed form (Kabsch,
-    Umeyama). The mean *distance* is not what is minimised and may grow: one joint of many off by 1 m pulls
-    the others away.
+    pose is not turned into its twin), s = 1 for "rigid" and s >= 0 for "similarity"; in closed form (Kabsch, Umeyama).
+    The mean *distance* is not minimised and may grow: one joint of many off by 1 m pulls the others away.
 
-    Where the joints do not determine the transform, the answer is still defined, finite and the same on
-    every run: of all optimal rotations the one of least angle where visible joints lie on one line (or are
-    two), none (R = 1) where one of the poses is a single point; s = 1 where the prediction is a single point;
-    a pose without visible joints is returned as it is.
+    Where the joints do not determine the transform: the optimal rotation of least angle where visible joints lie on
+    one line (or are two), R = 1 where one of the poses is a point; s = 1 where the prediction is a point; a pose
+    without visible joints stays as it is.
 
     Args:
         pred: (N, J, 3) metres (any unit shared with `gt`), torch or NumPy.
         gt: (N, J, 3).
-        visible: (N, J) bool, the joints to fit on; all if None. The others are moved along, and whatever
-            they hold (NaN too) has no influence.
+        visible: (N, J) bool, the joints to fit on; all if None. The others move along and have no influence.
         kind: "rigid" or "similarity".
 
     Returns:
@@ -112,3 +111,38 @@ def _least_rotation(start: Tensor, end: Tensor) -> Tensor:
         return 2 * axis[:, :, None] * axis[:, None, :] - identity
 
     return half_turn(bisector) @ half_turn(start)
+
+
+def to_float64(values: np.ndarray | Tensor, device: torch.device | None = None) -> Tensor:
+    """Values as a float64 tensor. May share memory with the argument: never write into the result."""
+    if not isinstance(values, Tensor):  # order: torch knows no negative strides
+        values = torch.from_numpy(np.asarray(values, dtype=np.float64, order="C"))
+    return values.to(device=device, dtype=torch.float64)
+
+
+def in_kind_of(example: Array, result: Tensor) -> Array:
+    """The result as the kind of array that `example` is."""
+    return cast(Array, result if isinstance(example, Tensor) else result.cpu().numpy())
+
+
+def checked_poses(
+    pred: np.ndarray | Tensor, gt: np.ndarray | Tensor, visible: np.ndarray | Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(N, J, d) predictions, (N, J, d) ground truth, both float64, and (N, J) bool (all True for None).
+
+    Raises:
+        ValueError: the shapes do not fit each other.
+    """
+    pred64 = to_float64(pred)
+    gt64 = to_float64(gt, pred64.device)
+    if pred64.ndim != 3 or pred64.shape != gt64.shape:
+        shapes = f"{tuple(pred64.shape)} and {tuple(gt64.shape)}"
+        raise ValueError(f"predicted and true poses must both be (N, J, d), got {shapes}")
+    if visible is None:
+        return pred64, gt64, torch.ones(pred64.shape[:2], dtype=torch.bool, device=pred64.device)
+    if not isinstance(visible, Tensor):
+        visible = torch.from_numpy(np.asarray(visible, order="C"))
+    mask = visible.to(pred64.device).bool()
+    if mask.shape != pred64.shape[:2]:
+        raise ValueError(f"visible must be (N, J) = {tuple(pred64.shape[:2])}, got {tuple(mask.shape)}")
+    return pred64, gt64, mask

@@ -1,7 +1,6 @@
 """What 3D is worth beyond 2D: depths and lengths of limbs, and which way a body faces. Pure, as metrics.py.
 
-Shapes: N poses, J joints, L limbs (left and right of one kind). NumPy arrays or torch tensors in, float64 of the kind
-of the first argument out. `visible` (N, J) bool names the joints that count: a limb counts where both its ends do.
+Shapes: N poses, J joints. A limb counts where both its ends are `visible` (N, J) bool.
 """
 
 from __future__ import annotations
@@ -14,16 +13,10 @@ from torch import Tensor
 
 from ..structures import Skeleton
 from ..structures.skeleton import LIMBS
-from .pose_arrays import Array, checked_poses, in_kind_of
+from .alignment import Array, checked_poses, in_kind_of
 from .report import markdown_table
 
-__all__ = ["depth_metrics", "depth_table", "heading_error", "limb_vectors"]
-
-
-def limb_vectors(poses_3d: Tensor, limb: tuple[list[int], list[int]]) -> Tensor:
-    """(N, L, 3) from where a limb (of `Skeleton.limbs`) begins to where it ends."""
-    first, last = limb
-    return poses_3d[:, last] - poses_3d[:, first]
+__all__ = ["depth_metrics", "depth_table", "heading_error"]
 
 
 def depth_metrics(
@@ -48,7 +41,7 @@ def depth_metrics(
     right: list[Tensor] = []
     for name, limb in skeleton.limbs.items():
         counts = mask[:, limb[0]] & mask[:, limb[1]]
-        found, true = (limb_vectors(poses, limb)[counts] for poses in (pred64, gt64))
+        found, true = ((poses[:, limb[1]] - poses[:, limb[0]])[counts] for poses in (pred64, gt64))
         metrics[f"depth_correlation_{name}"] = _correlation(found[:, 2], true[:, 2])
         metrics[f"length_ratio_{name}"] = float((found.norm(dim=1) / true.norm(dim=1)).nanmedian())
         right.append(found[:, 2].sign() == true[:, 2].sign())

@@ -1,4 +1,4 @@
-"""Human3.6M as in Sec. 4.1: protocols P1, P2, P3, Tables 2 and 3, and the 2D error of Table 4.
+"""Human3.6M as in Sec. 4.1: protocols P1, P2, P3; Tables 2 and 3 and the 2D error of Table 4 in Markdown.
 
 A dataset dict of a Human3.6M image holds, beside Detectron2's keys,
 
@@ -23,22 +23,22 @@ import numpy as np
 import torch
 
 from ..structures import Skeleton, centre_poses
-from .depth_metrics import depth_metrics
+from .depth_metrics import depth_metrics, depth_table
 from .metrics import mpjpe
-from .people import ImagePredictions
-from .report import detected_people
+from .report import (
+    METHOD_LABELS,
+    METHODS,
+    Predictions,
+    Records,
+    Report,
+    detected_people,
+    markdown_table,
+    mean_or_nan,
+    mean_with_interval,
+    methods_in,
+)
 
-__all__ = [
-    "ACTIONS",
-    "CAMERAS",
-    "PROTOCOLS",
-    "SIX_ACTIONS",
-    "Human36MErrors",
-    "Human36MProtocol",
-    "human36m_errors",
-    "select_images",
-    "summarize_errors",
-]
+__all__ = ["ACTIONS", "CAMERAS", "PROTOCOLS", "human36m_errors", "report_human36m", "select_images", "summarize_errors"]
 
 #: Serial numbers of cameras 1, 2, 3, 4, counting upwards.
 CAMERAS = ("54138969", "55011271", "58860488", "60457274")
@@ -48,18 +48,11 @@ ACTIONS = (
     *("Directions", "Discussion", "Eating", "Greeting", "Phoning", "Photo", "Posing", "Purchases"),
     *("Sitting", "SittingDown", "Smoking", "Waiting", "WalkDog", "Walking", "WalkTogether"),
 )
-#: The six that methods without the other nine report. From the literature they come from: the paper names none.
-SIX_ACTIONS = ("Discussion", "Eating", "Greeting", "Photo", "Walking", "WalkDog")
+# The six that methods without the other nine report. From the literature they come from: the paper names none.
+_SIX_ACTIONS = ("Discussion", "Eating", "Greeting", "Photo", "Walking", "WalkDog")
 _OTHER_NAMES = {
-    "TakingPhoto": "Photo",
-    "WalkingDog": "WalkDog",
-    "WalkingTogether": "WalkTogether",
-    "Phone": "Phoning",
-    "Pose": "Posing",
-    "Purchase": "Purchases",
-    "Smoke": "Smoking",
-    "Wait": "Waiting",
-    "Walk": "Walking",
+    **{"TakingPhoto": "Photo", "WalkingDog": "WalkDog", "WalkingTogether": "WalkTogether", "Phone": "Phoning"},
+    **{"Pose": "Posing", "Purchase": "Purchases", "Smoke": "Smoking", "Wait": "Waiting", "Walk": "Walking"},
 }
 
 
@@ -89,7 +82,7 @@ class Human36MProtocol:
     def describe(self, skeleton: Skeleton, frame_step_found: int) -> str:
         """All that a number needs beside it to be compared with another's."""
         serials = [f"{serial} (number {CAMERAS.index(serial) + 1} counting upwards)" for serial in self.cameras]
-        step = f"every {_ordinal(self.frame_step)} frame of each video"
+        step = f"every {self.frame_step}th frame of each video"
         if frame_step_found not in (0, self.frame_step):
             step += f" (but the images present are {frame_step_found} frames apart)"
         parts = [
@@ -103,10 +96,6 @@ class Human36MProtocol:
             "the top-scored detection of each image; images without detection are in no mean, see coverage",
         ]
         return "; ".join(parts)
-
-
-def _ordinal(number: int) -> str:
-    return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10 if number % 100 not in (11, 12, 13) else 0, 'th') }"
 
 
 _P2_TRAIN, _P2_TEST = ("S1", "S5", "S6", "S7", "S8"), ("S9", "S11")
@@ -144,7 +133,7 @@ class Human36MErrors:
     depth: dict[str, float]
 
 
-def select_images(records: Sequence[Mapping[str, Any]], protocol: Human36MProtocol) -> tuple[np.ndarray, int]:
+def select_images(records: Records, protocol: Human36MProtocol) -> tuple[np.ndarray, int]:
     """(N,) rows of the protocol's test images, and the step between their frames (0 where there is one at most).
 
     Raises:
@@ -166,16 +155,10 @@ def select_images(records: Sequence[Mapping[str, Any]], protocol: Human36MProtoc
     return np.array(rows, dtype=int), math.gcd(*(int(records[row]["frame"]) for row in rows))
 
 
-def human36m_errors(
-    records: Sequence[Mapping[str, Any]], predictions: Sequence[ImagePredictions], skeleton: Skeleton, method: str
-) -> Human36MErrors:
+def human36m_errors(records: Records, predictions: Predictions, skeleton: Skeleton, method: str) -> Human36MErrors:
     """Errors of the top-scored detection of each image; of equal scores the first. Ground truth chooses nothing.
 
-    Args:
-        records: N dataset dicts (see the module).
-        predictions: for the same images, in the same order.
-        skeleton: names the J joints.
-        method: of `report.METHODS`.
+    Arguments as in `report`; `method` of `METHODS`.
 
     Raises:
         ValueError: not one person with a 3D pose in an image.
@@ -183,31 +166,28 @@ def human36m_errors(
     people = [_only_person(record) for record in records]
     detected = [detected_people(p, method) for p in predictions]
     covered = np.array([len(d) > 0 for d in detected], dtype=bool)
-    top = [int(d.scores.argmax()) for d in detected if len(d)]
-    found = [d for d in detected if len(d)]
-    n, j = len(found), len(skeleton)
+    found = [(person, d, int(d.scores.argmax())) for person, d in zip(people, detected, strict=True) if len(d)]
 
     def stacked(poses: list[Any], columns: int) -> torch.Tensor:
-        return torch.from_numpy(np.array(poses, dtype=np.float64).reshape(n, j, columns))
+        return torch.from_numpy(np.array(poses, dtype=np.float64).reshape(len(found), len(skeleton), columns))
 
-    annotated = [person for person, is_covered in zip(people, covered, strict=True) if is_covered]
-    true_3d = centre_poses(stacked([person["pose_3d"] for person in annotated], 3), skeleton)
-    pred_3d = centre_poses(stacked([d.poses_3d[i] for d, i in zip(found, top, strict=True)], 3), skeleton)
-    true_2d = stacked([person["keypoints"] for person in annotated], 3)[..., :2]
-    pred_2d = stacked([d.poses_2d[i] for d, i in zip(found, top, strict=True)], 2)
+    true_3d = centre_poses(stacked([person["pose_3d"] for person, _, _ in found], 3), skeleton)
+    pred_3d = centre_poses(stacked([d.poses_3d[top] for _, d, top in found], 3), skeleton)
+    true_2d = stacked([person["keypoints"] for person, _, _ in found], 3)[..., :2]
+    pred_2d = stacked([d.poses_2d[top] for _, d, top in found], 2)
 
-    def spread(values: torch.Tensor) -> np.ndarray:
+    def of_all(values: torch.Tensor) -> np.ndarray:
         errors = np.full(len(records), np.nan)
         errors[covered] = values.numpy()
         return errors
 
     return Human36MErrors(
         image_ids=[p.image_id for p in predictions],
-        actions=np.array([_action(record["action"]) for record in records], dtype=str),
+        actions=np.array([_OTHER_NAMES.get(r["action"], r["action"]) for r in records], dtype=str),
         is_covered=covered,
-        absolute_mm=spread(mpjpe(pred_3d, true_3d)),
-        rigid_mm=spread(mpjpe(pred_3d, true_3d, align="rigid")),
-        error_2d_px=spread((pred_2d - true_2d).norm(dim=-1).mean(1)),
+        absolute_mm=of_all(mpjpe(pred_3d, true_3d)),
+        rigid_mm=of_all(mpjpe(pred_3d, true_3d, align="rigid")),
+        error_2d_px=of_all((pred_2d - true_2d).norm(dim=-1).mean(1)),
         depth=depth_metrics(pred_3d, true_3d, skeleton),
     )
 
@@ -217,10 +197,6 @@ def _only_person(record: Mapping[str, Any]) -> Mapping[str, Any]:
     if len(people) != 1:
         raise ValueError(f"{record['file_name']}: {len(people)} people with a 3D pose, Human3.6M has one per image")
     return people[0]
-
-
-def _action(name: str) -> str:
-    return _OTHER_NAMES.get(name, name)
 
 
 def summarize_errors(errors: Human36MErrors) -> dict[str, float]:
@@ -233,29 +209,131 @@ def summarize_errors(errors: Human36MErrors) -> dict[str, float]:
         `depth_metrics`. NaN where nothing is covered.
     """
     n, covered = len(errors.actions), errors.is_covered
-    present = actions_in(errors)
-    results = {"n_images": float(n), "n_covered": float(covered.sum()), "coverage": _percent(covered)}
-    results["coverage_of_6_actions"] = _percent(covered[np.isin(errors.actions, SIX_ACTIONS)])
+    present = _actions_in(errors)
+    results = {"n_images": float(n), "n_covered": float(covered.sum()), "coverage": 100 * mean_or_nan(covered)}
+    results["coverage_of_6_actions"] = 100 * mean_or_nan(covered[np.isin(errors.actions, _SIX_ACTIONS)])
     values = {"mpjpe_mm": errors.absolute_mm, "mpjpe_rigid_mm": errors.rigid_mm, "error_2d_px": errors.error_2d_px}
     for metric, value in values.items():
-        of_action = {a: _mean(value[covered & (errors.actions == a)]) for a in present}
-        results[metric] = _mean(value[covered])
-        results[f"{metric}_mean_of_actions"] = _mean(np.array(list(of_action.values())))
-        results[f"{metric}_mean_of_6_actions"] = _mean(np.array([of_action.get(a, np.nan) for a in SIX_ACTIONS]))
+        of_action = {a: mean_or_nan(value[covered & (errors.actions == a)]) for a in present}
+        results[metric] = mean_or_nan(value[covered])
+        results[f"{metric}_mean_of_actions"] = mean_or_nan(np.array(list(of_action.values())))
+        results[f"{metric}_mean_of_6_actions"] = mean_or_nan(np.array([of_action.get(a, np.nan) for a in _SIX_ACTIONS]))
         results.update({f"{metric}_{action}": mean for action, mean in of_action.items()})
-    results.update({f"coverage_{a}": _percent(covered[errors.actions == a]) for a in present})
+    results.update({f"coverage_{a}": 100 * mean_or_nan(covered[errors.actions == a]) for a in present})
     return results | errors.depth
 
 
-def actions_in(errors: Human36MErrors) -> list[str]:
+def _actions_in(errors: Human36MErrors) -> list[str]:
     """The actions present, in Table 3's order, then others by name."""
     known = {action: place for place, action in enumerate(ACTIONS)}
     return sorted(set(errors.actions.tolist()), key=lambda action: (known.get(action, len(ACTIONS)), action))
 
 
-def _mean(values: np.ndarray) -> float:
-    return float(values.mean()) if len(values) else math.nan
+# Table 2's rows of LCR-Net, mm: (method, protocol) to (Abs., Align.); None where the paper has none.
+_PAPER_TABLE_2: dict[tuple[str, str], tuple[float | None, float]] = {
+    **{("nms", "P1"): (65.9, 55.6), ("nms", "P2"): (89.8, 72.3), ("nms", "P3"): (None, 73.1)},
+    **{("ppi", "P1"): (63.2, 53.4), ("ppi", "P2"): (87.7, 71.6), ("ppi", "P3"): (None, 72.7)},
+}
+# Table 3's means of LCR-Net + PPI, mm: P2, without alignment. Its rows are not in the paper's text.
+_PAPER_TABLE_3 = {"mean over 15 actions": 87.7, "mean over 6 actions": 83.0}
+_PAPER_ERROR_2D_PX = 8.50  # Table 4
+_NOT_MEASURED = "n/a"
 
 
-def _percent(flags: np.ndarray) -> float:
-    return 100 * _mean(flags)
+def report_human36m(
+    records: Records, predictions: Predictions, skeleton: Skeleton, protocol_names: Sequence[str] = ("P1", "P2", "P3")
+) -> Report:
+    """Evaluates the protocols of which the data set holds images.
+
+    Arguments as in `report`; `protocol_names` are keys of `PROTOCOLS`.
+
+    Raises:
+        ValueError: no image belongs to any of the protocols.
+    """
+    methods = methods_in(predictions)
+    errors: dict[tuple[str, str], Human36MErrors] = {}
+    sections: list[str] = []
+    protocols = [p for name in protocol_names for p in PROTOCOLS[name]]
+    for protocol in protocols:
+        rows, step = select_images(records, protocol)
+        if not len(rows):
+            continue
+        of_protocol = {
+            m: human36m_errors([records[r] for r in rows], [predictions[r] for r in rows], skeleton, m) for m in methods
+        }
+        errors |= {(method, protocol.name): e for method, e in of_protocol.items()}
+        sections.append(_section(protocol, of_protocol, protocol.describe(skeleton, step)))
+    if not errors:
+        asked = "; ".join(p.describe(skeleton, 0) for p in protocols)
+        raise ValueError(f"none of the {len(records)} images belongs to: {asked}")
+    head = "# Human3.6M\n\n" + _table_2(errors, protocols)
+    keys = {p.name: p.name.lower().replace(" (", "_").rstrip(")") for p in protocols}  # P3 (58860488): p3_58860488
+    metrics = {f"human36m_{keys[name]}_{m}": summarize_errors(e) for (m, name), e in errors.items()}
+    return Report(metrics, head + "\n" + "\n".join(sections))
+
+
+def _table_2(errors: Mapping[tuple[str, str], Human36MErrors], protocols: Sequence[Human36MProtocol]) -> str:
+    """Table 2: mm, means over poses with how many of the images they cover, beside the paper's rows.
+
+    `errors` come by method and name of the protocol; the protocols are the columns.
+    """
+    columns = [(p, kind) for p in protocols for kind in (("Abs.", "Align.") if p.has_absolute else ("Align.",))]
+    rows = []
+    for method in METHODS:
+        if method in {of_method for of_method, _ in _PAPER_TABLE_2}:
+            numbers = [_PAPER_TABLE_2[method, p.name.split()[0]][kind == "Align."] for p, kind in columns]
+            cells = [_NOT_MEASURED if mm is None else f"{mm:.1f}" for mm in numbers]
+            rows.append([f"paper: LCR-Net + {METHOD_LABELS[method]}", *cells])
+        if any(of_method == method for of_method, _ in errors):
+            cells = [_cell(errors.get((method, protocol.name)), kind) for protocol, kind in columns]
+            rows.append([f"this model + {METHOD_LABELS[method]}", *cells])
+    title = "Table 2: MPJPE in mm, mean over poses [95 % interval] (images with a detection / images)\n\n"
+    return title + markdown_table(["", *(f"{kind} {p.name}" for p, kind in columns)], rows)
+
+
+def _per_action_table(errors: Mapping[str, Human36MErrors], kind: str, protocol_name: str) -> str:
+    """Table 3: mm per action, then the mean over poses, over the actions, and over the six of the literature.
+
+    `errors` come by method, `kind` is "Abs." or "Align."; the paper's means stand beside those of "P2".
+    """
+    metric = "mpjpe_mm" if kind == "Abs." else "mpjpe_rigid_mm"
+    summaries = {method: summarize_errors(e) for method, e in errors.items()}
+    actions = _actions_in(next(iter(errors.values())))
+    keys = {action: (f"{metric}_{action}", f"coverage_{action}") for action in actions}
+    keys["mean over poses"] = (metric, "coverage")
+    keys[f"mean over {len(actions)} actions"] = (f"{metric}_mean_of_actions", "coverage")
+    keys[f"mean over 6 actions ({', '.join(_SIX_ACTIONS)})"] = (f"{metric}_mean_of_6_actions", "coverage_of_6_actions")
+    rows = [[name, *(f"{s[key]:.1f}" for key in of_row for s in summaries.values())] for name, of_row in keys.items()]
+    header = [kind, *(f"{METHOD_LABELS[m]} (mm)" for m in errors)]
+    header += [f"{METHOD_LABELS[m]} coverage (%)" for m in errors]
+    if (protocol_name, kind) == ("P2", "Abs."):
+        header.append("paper: PPI")
+        paper = {
+            name: next((mm for start, mm in _PAPER_TABLE_3.items() if name.startswith(start)), "") for name in keys
+        }
+        rows = [[*row, f"{paper[row[0]]}"] for row in rows]
+    return markdown_table(header, rows)
+
+
+def _section(protocol: Human36MProtocol, errors: Mapping[str, Human36MErrors], description: str) -> str:
+    n = len(next(iter(errors.values())).actions)
+    size = f"{n} images" + (f" (the paper: {protocol.images_in_paper})" if protocol.images_in_paper else "")
+    rows = [
+        [METHOD_LABELS[m], mean_with_interval(e.error_2d_px[e.is_covered], 2), f"{e.is_covered.sum()} / {n}"]
+        for m, e in errors.items()
+    ]
+    error_2d = markdown_table(
+        ["2D error", "px", "images covered"], [["paper + PPI", f"{_PAPER_ERROR_2D_PX:.2f}", ""], *rows]
+    )
+    kinds = ("Abs.", "Align.") if protocol.has_absolute else ("Align.",)
+    tables = [_per_action_table(errors, kind, protocol.name) for kind in kinds]
+    depth = depth_table({METHOD_LABELS[m]: e.depth for m, e in errors.items()})
+    return "\n".join([f"## {protocol.name}\n", f"{description}. {size}.\n", *tables, error_2d, depth])
+
+
+def _cell(errors: Human36MErrors | None, kind: str) -> str:
+    if errors is None:
+        return _NOT_MEASURED
+    values = errors.absolute_mm if kind == "Abs." else errors.rigid_mm
+    covered = errors.is_covered
+    return f"{mean_with_interval(values[covered])} ({covered.sum()} / {len(covered)})"

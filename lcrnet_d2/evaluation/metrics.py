@@ -1,9 +1,8 @@
 """Errors of poses: pure, batched, metres in and millimetres out for 3D, pixels for 2D.
 
-Shapes: N poses, J joints, T thresholds. Every function takes NumPy arrays or torch tensors and answers with
-float64 of the kind of its first argument. `visible` (N, J) bool names the joints that count: the others
-influence neither an alignment nor a mean, whatever they hold. A pose without any is NaN. A NaN in a joint
-that counts is a NaN error, and a joint that is not correct.
+Shapes: N poses, J joints, T thresholds. Every function takes NumPy arrays or torch tensors and answers with float64 of
+the kind of its first argument. `visible` (N, J) bool names the joints that count: the others influence neither an
+alignment nor a mean. A pose without any is NaN. A NaN in a joint that counts is a NaN error and a wrong joint.
 """
 
 from __future__ import annotations
@@ -15,8 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .alignment import align_poses
-from .pose_arrays import Array, checked_poses, in_kind_of, to_float64
+from .alignment import Array, align_poses, checked_poses, in_kind_of, to_float64
 
 __all__ = [
     "AUC_THRESHOLDS_MM",
@@ -42,16 +40,12 @@ def mpjpe(
 ) -> Array:
     """Mean per joint position error:  1000 / n * sum_j visible_j |pred_j - gt_j|,  n visible joints, in mm.
 
-    No root is subtracted here: poses come relative to the same root, ours being the body centre
-    (`structures.centre_poses`).
+    No root is subtracted: poses come relative to the same one, ours the body centre (`structures.centre_poses`).
 
     Args:
-        pred: (N, J, 3) m.
-        gt: (N, J, 3) m.
+        pred, gt: (N, J, 3) m.
         visible: (N, J) bool, all if None.
-        align: "none" (absolute), "rigid" (the paper's "Align.": after the best rotation and translation) or
-            "similarity" (scale too). See `align_poses`; the fit is on the visible joints and minimises the
-            squared error, so a single pose's mean distance may come out larger than without.
+        align: "none" (absolute), "rigid" (the paper's "Align.") or "similarity" (scale too), see `align_poses`.
 
     Returns:
         (N,) mm.
@@ -97,15 +91,15 @@ def mean_2d_error(
     """Mean distance of visible joints in units of the person's size:  1/n sum_j |pred_j - gt_j| / sqrt(w h).
 
     Args:
-        pred: (N, J, 2) px.
-        gt: (N, J, 2) px.
+        pred, gt: (N, J, 2) px.
         boxes: (N, 4) x1, y1, x2, y2 of the person annotated.
         visible: (N, J) bool, all if None.
 
     Returns:
         (N,), no unit.
     """
-    errors, mask = _joint_errors_2d(pred, gt, _root_area(boxes), visible)
+    size = to_float64(boxes)[:, 2:] - to_float64(boxes)[:, :2]
+    errors, mask = _joint_errors_2d(pred, gt, size.prod(1).sqrt(), visible)
     return in_kind_of(pred, _mean_over(errors, mask))
 
 
@@ -119,8 +113,7 @@ def pck_2d(
     """The share of visible joints within `threshold` * `reference_size`, in [0, 1].
 
     Args:
-        pred: (N, J, 2) px.
-        gt: (N, J, 2) px.
+        pred, gt: (N, J, 2) px.
         reference_size: (N,) px, the size that errors are measured in, e.g. sqrt(box area).
         visible: (N, J) bool, all if None.
         threshold: without unit; a joint exactly at it is correct.
@@ -144,8 +137,7 @@ def pckh(
     MPII leaves pelvis and thorax out of its mean: mask them in `visible` where the skeleton has them.
 
     Args:
-        pred: (N, J, 2) px.
-        gt: (N, J, 2) px.
+        pred, gt: (N, J, 2) px.
         head_size: (N,) px, see `head_size`.
         visible: (N, J) bool, all if None.
         thresholds: T values of delta.
@@ -171,11 +163,8 @@ def bootstrap_interval(
     """Percentile bootstrap interval of a mean: how far it would move with other test people.
 
     Args:
-        values: (N,) one value per person or image; people of one image are not independent, so give the
-            means of images where many share one.
-        level: the interval holds this share of the resampled means.
-        resamples: number of resampled means.
-        seed: the same seed gives the same interval.
+        values: (N,) one value per person; people of one image are not independent: give means of images there.
+        level: the interval holds this share of the means of `resamples` draws.
 
     Returns:
         (low, high) in the unit of `values`; NaN for no values, or where one is NaN.
@@ -212,12 +201,6 @@ def _joint_errors_2d(
     if size.shape != pred64.shape[:1]:
         raise ValueError(f"one reference size per pose is needed, {len(pred64)}, got shape {tuple(size.shape)}")
     return (pred64 - gt64).norm(dim=-1) / size[:, None], mask
-
-
-def _root_area(boxes: np.ndarray | Tensor) -> Tensor:
-    """(N,) sqrt(w h) of (N, 4) boxes."""
-    size = to_float64(boxes)[:, 2:] - to_float64(boxes)[:, :2]
-    return size.prod(1).sqrt()
 
 
 def _mean_over(values: Tensor, mask: Tensor) -> Tensor:

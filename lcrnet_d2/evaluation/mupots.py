@@ -1,4 +1,4 @@
-"""MuPoTS-3D: 3DPCK and AUC over all people or those matched, per sequence, without Matlab.
+"""MuPoTS-3D: 3DPCK and AUC over all people or those matched, per sequence, without Matlab, and their report.
 
 Shapes: M people annotated, N detected, J joints of the model. The benchmark's 17 joints are `MUPOTS17`.
 2D in continuous px, 3D in m.
@@ -9,27 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import NamedTuple
+from pathlib import Path, PurePath
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from ..structures import MUPOTS17, PIXEL_CENTRE, Skeleton
-from ..structures.bounded_files import load_mat, read_json
+from ..structures.bounded_files import load_mat, read_json, refused
 from .metrics import AUC_THRESHOLDS_MM
 from .people import PredictedPeople
+from .report import METHOD_LABELS, Predictions, Report, markdown_table, mean_or_nan, people_of_methods
 
-__all__ = [
-    "MuPoTSFrame",
-    "SequenceErrors",
-    "match_greedily",
-    "read_mupots",
-    "rescale_bones",
-    "sequence_errors",
-    "summarize_sequences",
-    "to_mupots17",
-]
+__all__ = ["MuPoTSFrame", "read_mupots", "report_mupots", "sequence_errors", "summarize_sequences", "to_mupots17"]
 
 _MATCH_BELOW_PX = 40.0
 _PCK_MM = 150.0
@@ -49,6 +41,22 @@ _BONES = [
         *(("left_hip", "pelvis"), ("left_knee", "left_hip"), ("left_ankle", "left_knee")),
     )
 ]
+
+_NAMES = {
+    "n_people": "people",
+    "n_matched": "matched",
+    "recall": "recall (%)",
+    "pck_all": "3DPCK all (%)",
+    "pck_matched": "3DPCK matched (%)",
+    "auc_all": "AUC all (%)",
+    "auc_matched": "AUC matched (%)",
+}
+_PROTOCOL = (
+    "MuPoTS-3D: people are matched in 2D, one-to-one, in the order of the annotations: most of 13 joints under 40 px "
+    "off in x and y. Predictions are rescaled to the true bone lengths; root: pelvis (middle of the hips); "
+    "14 joints, 3DPCK under 150 mm, AUC over 0, 5 ... 150 mm. all: people not matched are wrong; matched: they are "
+    "left out. False positives cost nothing. Means are over sequences.\n"
+)
 
 
 @dataclass(frozen=True)
@@ -94,59 +102,49 @@ def _number(sequence: str) -> int:
 
 def _read_annot(file: Path) -> list[MuPoTSFrame]:
     sequence = file.parent.name
-    try:
-        annotations = load_mat(file)["annotations"]  # cells: frames x people, each a struct of (2 or 3, 17) arrays
-    except (KeyError, ValueError) as error:
-        raise ValueError(f"{file} is not an annot.mat of MuPoTS-3D: {error!r}") from error
     frames = []
-    for number, row in enumerate(annotations):
-        valid = [person for person in row if bool(_field(file, person, "isValidFrame").item())]
-        poses_2d = [_field(file, person, "annot2").T for person in valid]
-        poses_3d = [_field(file, person, "univ_annot3").T for person in valid]
-        frames.append(_frame(sequence, f"{sequence}/img_{number:06d}.jpg", poses_2d, poses_3d, str(file)))
+    with refused(file, "an annot.mat of MuPoTS-3D"):
+        # cells: frames x people, each a struct of (2 or 3, 17) arrays
+        for number, row in enumerate(load_mat(file)["annotations"]):
+            valid = [person for person in row if bool(_field(person, "isValidFrame").item())]
+            poses = [[_field(person, name).T for person in valid] for name in ("annot2", "univ_annot3")]
+            frames.append(_frame(f"{sequence}/img_{number:06d}.jpg", *poses))
     return frames
 
 
-def _field(file: Path, person: np.ndarray, name: str) -> np.ndarray:
+def _field(person: np.ndarray, name: str) -> np.ndarray:
     struct = person[0, 0] if person.shape == (1, 1) else person
     if struct.dtype.names is None or name not in struct.dtype.names:
-        raise ValueError(f"{file}: no field {name}; it has {struct.dtype.names}")
+        raise ValueError(f"no field {name}; it has {struct.dtype.names}")
     value = struct[name]
     return value.item() if value.dtype == object and value.shape == () else value
 
 
 def _read_json(file: Path) -> list[MuPoTSFrame]:
-    try:
+    with refused(file, "a MuPoTS-3D.json"):
         content = read_json(file)
-        people: dict[int, list[Mapping]] = {image["id"]: [] for image in content["images"]}
+        people: dict[int, list[Mapping[str, Any]]] = {image["id"]: [] for image in content["images"]}
         for annotation in content["annotations"]:
             if annotation["is_valid"]:
                 people[annotation["image_id"]].append(annotation)
         images = sorted(content["images"], key=lambda image: (_number(image["file_name"].split("/")[0]), image["id"]))
         return [
             _frame(
-                image["file_name"].split("/")[0],
                 image["file_name"],
                 [np.array(a["keypoints_img"])[:17, :2] for a in people[image["id"]]],
                 [np.array(a["keypoints_cam"])[:17] for a in people[image["id"]]],
-                str(file),
             )
             for image in images
         ]
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
-        raise ValueError(f"{file} is not a MuPoTS-3D.json: {error!r}") from error
 
 
-def _frame(
-    sequence: str, name: str, poses_2d: list[np.ndarray], poses_3d: list[np.ndarray], source: str
-) -> MuPoTSFrame:
-    m = len(poses_2d)
+def _frame(name: str, poses_2d: list[np.ndarray], poses_3d: list[np.ndarray]) -> MuPoTSFrame:
     try:
-        xy = np.array(poses_2d, dtype=np.float64).reshape(m, 17, 2) + PIXEL_CENTRE
-        xyz = np.array(poses_3d, dtype=np.float64).reshape(m, 17, 3) / 1000
+        xy = np.array(poses_2d, dtype=np.float64).reshape(len(poses_2d), 17, 2) + PIXEL_CENTRE
+        xyz = np.array(poses_3d, dtype=np.float64).reshape(len(poses_2d), 17, 3) / 1000
     except ValueError as error:
-        raise ValueError(f"{source}, {name}: people are not 17 joints: {error}") from error
-    return MuPoTSFrame(sequence, name, xy, xyz)
+        raise ValueError(f"{name}: people are not 17 joints: {error}") from error
+    return MuPoTSFrame(name.split("/")[0], name, xy, xyz)
 
 
 def to_mupots17(poses: np.ndarray, skeleton: Skeleton) -> np.ndarray:
@@ -245,13 +243,11 @@ def summarize_sequences(sequences: Mapping[str, SequenceErrors]) -> dict[str, di
         n_people and n_matched are summed. False positives cost nothing.
     """
     rows = {sequence: _percentages(*errors) for sequence, errors in sequences.items()}
-    names = list(_percentages(np.zeros((0, 14)), np.zeros(0, dtype=bool)))
     mean: dict[str, float] = {}
-    for name in names:
+    for name in _NAMES:
         values = np.array([row[name] for row in rows.values()])
         values = values[~np.isnan(values)]
-        summed = name.startswith("n_")
-        mean[name] = float(values.sum()) if summed else float(values.mean()) if len(values) else float("nan")
+        mean[name] = float(values.sum()) if name.startswith("n_") else mean_or_nan(values)
     return {**rows, "mean": mean}
 
 
@@ -263,9 +259,35 @@ def _percentages(errors_mm: np.ndarray, is_matched: np.ndarray) -> dict[str, flo
     return {
         "n_people": float(len(is_matched)),
         "n_matched": float(is_matched.sum()),
-        "recall": 100 * float(is_matched.mean()) if len(is_matched) else float("nan"),
+        "recall": 100 * mean_or_nan(is_matched),
         "pck_all": share(errors_mm, (_PCK_MM,)),
         "pck_matched": share(matched, (_PCK_MM,)),
         "auc_all": share(errors_mm, AUC_THRESHOLDS_MM),
         "auc_matched": share(matched, AUC_THRESHOLDS_MM),
     }
+
+
+def report_mupots(
+    frames: Sequence[MuPoTSFrame], predictions: Predictions, skeleton: Skeleton, score_threshold: float = 0.0
+) -> Report:
+    """3DPCK and AUC per sequence and their mean.
+
+    Predictions are of the `frames`, in their order. Those under the score threshold are none; as false positives cost
+    nothing, 0 gives the best recall.
+    """
+    metrics, sections = {}, []
+    for method, detected in people_of_methods(predictions, score_threshold):
+        rows = summarize_sequences(sequence_errors(frames, detected, skeleton))
+        metrics[f"mupots_{method}"] = rows["mean"] | {
+            f"{name}_{sequence}": value
+            for sequence, row in rows.items()
+            if sequence != "mean"
+            for name, value in row.items()
+        }
+        cells = [
+            [sequence, *(f"{row[n]:.0f}" if n.startswith("n_") else f"{row[n]:.1f}" for n in _NAMES)]
+            for sequence, row in rows.items()
+        ]
+        sections.append(f"## {METHOD_LABELS[method]}\n\n" + markdown_table(["sequence", *_NAMES.values()], cells))
+    count = f"{len(frames)} frames of {len({PurePath(f.file_name).parent for f in frames})} sequences.\n"
+    return Report(metrics, "\n".join(["# MuPoTS-3D\n", _PROTOCOL, count, *sections]))

@@ -1,14 +1,13 @@
 """What evaluation keeps of an image: the people annotated and the people detected, as small NumPy arrays.
 
-Read from Detectron2's dataset dicts and from a model's `Instances`; every array is a copy, so another
-evaluator that works in place (Detectron2's COCOEvaluator does) and this one leave each other alone.
+Every array is a copy: evaluators that work in place (Detectron2's COCOEvaluator) do not disturb the others.
 
 Shapes: M people annotated, N detected, J joints. 2D in continuous pixels of the original image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +17,10 @@ from detectron2.structures import BoxMode, Instances
 
 __all__ = [
     "MIN_JOINTS_SEEN",
-    "PredictedPeople",
     "ImagePredictions",
     "ImageTruth",
+    "PredictedPeople",
     "predictions_from_instances",
-    "predictions_in_order",
     "truth_from_dict",
 ]
 
@@ -55,6 +53,10 @@ class PredictedPeople:
         """Some of the people: rows as a bool or index array."""
         fields = (self.scores, self.poses_2d, self.poses_3d, self.boxes, self.classes)
         return PredictedPeople(*(field[rows] for field in fields))
+
+    @classmethod
+    def nobody(cls, num_joints: int) -> PredictedPeople:
+        return cls.without_seeds(np.zeros(0), np.zeros((0, num_joints, 2)), np.zeros((0, num_joints, 3)))
 
     @classmethod
     def without_seeds(cls, scores: np.ndarray, poses_2d: np.ndarray, poses_3d: np.ndarray) -> PredictedPeople:
@@ -174,11 +176,10 @@ def predictions_from_instances(record: Mapping[str, Any], instances: Instances) 
 
     Args:
         record: the model's input for the image: image_id, file_name.
-        instances: scores, pred_keypoints, pred_poses_3d (PPI), pred_groups, pred_anchors and, per row, the
-            seed of its group: pred_seed_scores, pred_seed_keypoints and pred_seed_boxes divided by the
-            image's width and height, pred_seed_poses_3d. The first row of a group is its NMS pose. With
-            pred_integrated_keypoints, divided likewise, or pred_integrated_poses_3d these are PPI's, and
-            pred_keypoints and pred_poses_3d refined ones.
+        instances: scores, pred_keypoints, pred_poses_3d (PPI), pred_groups, pred_anchors and, per row, the seed of its
+            group: pred_seed_scores, pred_seed_keypoints and pred_seed_boxes divided by the image's width and height,
+            pred_seed_poses_3d. The first row of a group is its NMS pose. With pred_integrated_keypoints (divided too)
+            or pred_integrated_poses_3d, these are PPI's, and pred_keypoints and pred_poses_3d refined ones.
 
     Raises:
         ValueError: a field is missing; the message names it.
@@ -220,24 +221,3 @@ def _copied(values: torch.Tensor) -> np.ndarray:
     """float32 or integers; `astype` copies, where `.cpu()` shares memory with a tensor that is on the CPU already."""
     array = values.detach().cpu().numpy()
     return array.astype(np.float32 if array.dtype.kind == "f" else np.int64)
-
-
-def predictions_in_order(
-    images: Sequence[tuple[Any, str, int, int]], predictions: Sequence[ImagePredictions], num_joints: int
-) -> list[ImagePredictions]:
-    """The predictions in the order of the images; images without any get empty ones.
-
-    Args:
-        images: image_id, file name, width and height of each.
-
-    Raises:
-        ValueError: predictions for an image twice, or for one that is not among them.
-    """
-    by_id = {p.image_id: p for p in predictions}
-    if len(by_id) < len(predictions):
-        raise ValueError(f"{len(predictions)} predictions for {len(by_id)} images; each image must come once")
-    unknown = sorted(by_id.keys() - {image_id for image_id, *_ in images}, key=str)
-    if unknown:
-        raise ValueError(f"predictions for {len(unknown)} images that the data set lacks, e.g. image_id {unknown[0]!r}")
-    nobody = PredictedPeople.without_seeds(np.zeros(0), np.zeros((0, num_joints, 2)), np.zeros((0, num_joints, 3)))
-    return [by_id.get(image[0]) or ImagePredictions(*image, nobody, nobody) for image in images]

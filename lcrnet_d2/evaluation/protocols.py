@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from ..structures import AnchorPoses, Skeleton
+from ..structures.whole_files import write_text
 from .camera_space import Placement, report_3d_sets, report_camera_space
-from .coco_report import report_coco
-from .human36m_report import report_human36m
-from .mpii_report import report_mpii_multi, report_mpii_single
+from .coco import report_coco
+from .human36m import report_human36m
+from .mpii import report_mpii_multi, report_mpii_single
 from .people import MIN_JOINTS_SEEN
 from .photos import report_photos
-from .report import Protocol
+from .pose_evaluator import PredictionCollector
+from .report import Metrics, Predictions, Protocol, Records
 
-__all__ = ["PROTOCOL_NAMES", "build_protocol"]
+__all__ = ["PROTOCOL_NAMES", "ProtocolEvaluator", "build_protocol"]
+
+_logger = logging.getLogger(__name__)
 
 _OF_3D = ("score_threshold", "min_joints_seen")
 
@@ -51,10 +57,8 @@ def build_protocol(
 
     Args:
         name: a key of `PROTOCOL_NAMES`.
-        skeleton: names the joints of predictions and ground truth.
-        score_threshold: detections under it are none; Human3.6M takes the top-scored one whatever its score.
-        min_joints_seen: for sets of people in 3D: those with fewer joints seen are ignored; 0 where a data set
-            does not know which are.
+        skeleton, score_threshold, min_joints_seen: as in `report`, where the protocol takes them; Human3.6M takes the
+            top-scored detection whatever its score.
         anchors: the model's, for PCKh against rarity.
         place: puts detections into camera space; "camera_space" needs it.
 
@@ -64,8 +68,40 @@ def build_protocol(
     if name not in _PROTOCOLS:
         raise ValueError(f"unknown protocol {name!r}; known are {', '.join(_PROTOCOLS)}")
     function, _, taken = _PROTOCOLS[name]
-    options: dict[str, Any] = {"score_threshold": score_threshold, "min_joints_seen": min_joints_seen}
-    options |= {"anchors": anchors, "place": place}
     if "place" in taken and place is None:
         raise ValueError(f"protocol {name!r} needs `place`, which puts detections into camera space")
+    options: dict[str, Any] = {"score_threshold": score_threshold, "min_joints_seen": min_joints_seen}
+    options |= {"anchors": anchors, "place": place}
     return partial(function, skeleton=skeleton, **{option: options[option] for option in taken})
+
+
+class ProtocolEvaluator(PredictionCollector):
+    """A benchmark's protocol on a registered data set; the report is logged.
+
+        evaluator = ProtocolEvaluator("h36m_test", BODY13, build_protocol("human36m_p2", BODY13))
+        inference_on_dataset(model, loader, evaluator)
+
+    Args:
+        protocol: of `build_protocol`; the data set's dicts hold the ground truth in the form it states.
+        output_dir: where given, report.md and pose_predictions.json are written there.
+        dataset_name, skeleton, distributed: as of `PredictionCollector`.
+    """
+
+    def __init__(
+        self,
+        dataset_name: str,
+        skeleton: Skeleton,
+        protocol: Protocol,
+        *,
+        distributed: bool = True,
+        output_dir: str | Path | None = None,
+    ) -> None:
+        super().__init__(dataset_name, skeleton, distributed=distributed, output_dir=output_dir)
+        self._protocol = protocol
+
+    def _results(self, records: Records, predictions: Predictions) -> Metrics:
+        report = self._protocol(records, predictions)
+        _logger.info("%s\n%s", self._dataset_name, report.markdown)
+        if self._output_dir is not None:
+            write_text(self._output_dir / "report.md", report.markdown)
+        return report.metrics

@@ -1,14 +1,23 @@
-"""What a benchmark's protocol gives: numbers by task for Detectron2, and Markdown that says how they were made."""
+"""What a benchmark's protocol takes and gives, and the Markdown of its report.
+
+A protocol is a function of dataset dicts (in the form of `people.truth_from_dict`, with what the benchmark adds) and of
+predictions for the same images in the same order. The protocols here are `report_<benchmark>`, with the arguments
+
+    records, predictions  as above
+    skeleton              names the J joints of both
+    score_threshold       detections under it are none
+    min_joints_seen       people with fewer joints seen are ignored; 0 where a data set does not know which are
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .metrics import bootstrap_interval
-from .people import ImagePredictions, PredictedPeople, predictions_in_order
+from .people import ImagePredictions, PredictedPeople
 
 __all__ = [
     "METHODS",
@@ -18,8 +27,10 @@ __all__ = [
     "detected_people",
     "in_order_of",
     "markdown_table",
+    "mean_or_nan",
     "mean_with_interval",
     "methods_in",
+    "people_of_methods",
 ]
 
 METHODS = ("nms", "ppi", "refined")
@@ -29,35 +40,46 @@ METHOD_LABELS = {"nms": "NMS", "ppi": "PPI", "refined": "PPI + heat maps"}
 _SMALL_SET = 5000
 
 
+#: Dataset dicts.
+Records = Sequence[Mapping[str, Any]]
+Predictions = Sequence[ImagePredictions]
+#: {task: {metric: number}}, as Detectron2's evaluators return them.
+Metrics = dict[str, dict[str, float]]
+
+
 class Report(NamedTuple):
     """A protocol's answer.
 
     Attributes:
-        metrics: {task: {metric: number}}, the form Detectron2's evaluators return.
+        metrics: numbers by task.
         markdown: the same as tables, each under the protocol it was measured with.
     """
 
-    metrics: dict[str, dict[str, float]]
+    metrics: Metrics
     markdown: str
 
 
-#: A protocol: dataset dicts, and the predictions for them in the same order, to a report.
-Protocol = Callable[[Sequence[Mapping[str, Any]], Sequence[ImagePredictions]], Report]
+Protocol = Callable[[Records, Predictions], Report]
 
 
-def in_order_of(
-    records: Sequence[Mapping[str, Any]], predictions: Sequence[ImagePredictions], num_joints: int
-) -> list[ImagePredictions]:
+def in_order_of(records: Records, predictions: Predictions, num_joints: int) -> list[ImagePredictions]:
     """The predictions in the order of the dataset dicts; images without any get empty ones.
 
     Raises:
         ValueError: predictions for an image twice, or for one that is not in the data set.
     """
+    by_id = {p.image_id: p for p in predictions}
+    if len(by_id) < len(predictions):
+        raise ValueError(f"{len(predictions)} predictions for {len(by_id)} images; each image must come once")
     images = [(r.get("image_id", r["file_name"]), r["file_name"], r["width"], r["height"]) for r in records]
-    return predictions_in_order(images, predictions, num_joints)
+    unknown = sorted(by_id.keys() - {image_id for image_id, *_ in images}, key=str)
+    if unknown:
+        raise ValueError(f"predictions for {len(unknown)} images that the data set lacks, e.g. image_id {unknown[0]!r}")
+    nobody = PredictedPeople.nobody(num_joints)
+    return [by_id.get(image[0]) or ImagePredictions(*image, nobody, nobody) for image in images]
 
 
-def methods_in(predictions: Sequence[ImagePredictions]) -> tuple[str, ...]:
+def methods_in(predictions: Predictions) -> tuple[str, ...]:
     """Those of `METHODS` that detect anybody at all; PPI where none does (poses.json holds PPI only)."""
     return tuple(m for m in METHODS if any(len(getattr(p, m) or ()) for p in predictions)) or ("ppi",)
 
@@ -67,6 +89,14 @@ def detected_people(predictions: ImagePredictions, method: str, score_threshold:
     found: PredictedPeople | None = getattr(predictions, method)
     people = predictions.ppi if found is None else found
     return people if score_threshold <= 0 else people[people.scores >= score_threshold]
+
+
+def people_of_methods(
+    predictions: Predictions, score_threshold: float = 0.0
+) -> Iterator[tuple[str, list[PredictedPeople]]]:
+    """Each of `methods_in`, and the people it detects in every image."""
+    for method in methods_in(predictions):
+        yield method, [detected_people(p, method, score_threshold) for p in predictions]
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -84,3 +114,8 @@ def mean_with_interval(values: np.ndarray, digits: int = 1) -> str:
         return text
     low, high = bootstrap_interval(values)
     return f"{text} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def mean_or_nan(values: np.ndarray) -> float:
+    """The mean of (N,) values, NaN of none."""
+    return float(values.mean()) if len(values) else float("nan")

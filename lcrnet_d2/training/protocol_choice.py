@@ -15,9 +15,8 @@ from detectron2.data import DatasetCatalog
 from PIL import Image
 
 from ..evaluation import PROTOCOL_NAMES, ProtocolEvaluator, build_protocol
-from ..evaluation.mpii_groups import has_groups
-from ..evaluation.mupots import read_mupots
-from ..evaluation.mupots_report import report_mupots
+from ..evaluation.mpii import has_groups
+from ..evaluation.mupots import read_mupots, report_mupots
 from ..evaluation.report import Protocol
 from ..placement import PinholeCamera, place_people
 from ..structures import SKELETONS, AnchorPoses, Skeleton

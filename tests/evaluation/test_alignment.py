@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -39,19 +38,6 @@ def test_equals_scipy_pose_by_pose(kind):
     visible = rng.random((50, 13)) < 0.7
     expected = aligned_one_by_one(pred, gt, visible, kind == "similarity")
     np.testing.assert_allclose(align_poses(pred, gt, visible, kind), expected, atol=1e-9)
-
-
-def test_undoes_a_rigid_motion(drawn):
-    gt = drawn.standing()[None]
-    np.testing.assert_allclose(align_poses(turned(gt), gt), gt, atol=1e-12)
-
-
-def test_only_similarity_undoes_a_scale(drawn):
-    gt = drawn.standing()[None]
-    small = 0.5 * turned(gt)
-    np.testing.assert_allclose(align_poses(small, gt, kind="similarity"), gt, atol=1e-12)
-    rigid = align_poses(small, gt)
-    np.testing.assert_allclose(rigid - rigid.mean(1), 0.5 * (gt - gt.mean(1)), atol=1e-12)
 
 
 def test_a_mirrored_pose_is_not_turned_into_its_twin(drawn):
@@ -97,14 +83,6 @@ def test_one_visible_joint_only_moves(drawn, kind):
     np.testing.assert_allclose(align_poses(turned(gt), gt, visible, kind), moved, atol=1e-12)
 
 
-def test_two_visible_joints_turn_by_the_least_angle():
-    # Visible: from x to y. A quarter turn about z does it, and takes the hidden joint at z = 1 nowhere.
-    pred = np.array([[[-1.0, 0, 0], [1, 0, 0], [0, 0, 1]]])
-    gt = np.array([[[0.0, -1, 0], [0, 1, 0], [9, 9, 9]]])
-    expected = [[[0.0, -1, 0], [0, 1, 0], [0, 0, 1]]]
-    np.testing.assert_allclose(align_poses(pred, gt, np.array([[True, True, False]])), expected, atol=1e-12)
-
-
 @pytest.mark.parametrize("kind", ["rigid", "similarity"])
 def test_the_least_angle_between_any_two_lines(kind):
     rng = np.random.default_rng(0)
@@ -117,20 +95,6 @@ def test_the_least_angle_between_any_two_lines(kind):
         expected = turn.apply(pred - centre) + gt[:3].mean(0)
         visible = np.array([[True, True, True, False]])
         np.testing.assert_allclose(align_poses(pred[None], gt[None], visible, kind), expected[None], atol=1e-9)
-
-
-def test_joints_on_a_line_turned_round():
-    pred = np.array([[[0.0, 0, 0], [1, 2, 3], [2, 4, 6]]])
-    gt = -pred + 5
-    for kind in ("rigid", "similarity"):
-        np.testing.assert_allclose(align_poses(pred, gt, kind=kind), gt, atol=1e-12)
-
-
-@pytest.mark.parametrize("kind", ["rigid", "similarity"])
-def test_a_prediction_that_is_a_point_goes_to_the_mean(drawn, kind):
-    gt = drawn.standing()[None]
-    point = np.full_like(gt, 0.1)
-    np.testing.assert_allclose(align_poses(point, gt, kind=kind), np.broadcast_to(gt.mean(1), gt.shape), atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", ["rigid", "similarity"])
@@ -157,19 +121,6 @@ def test_a_broken_pose_is_nan_and_spares_the_others(drawn):
     aligned = align_poses(pred, gt)
     assert np.isnan(aligned[1]).all()
     np.testing.assert_allclose(aligned[[0, 2]], gt[[0, 2]], atol=1e-12)
-
-
-def test_torch_in_torch_out_and_nothing_is_written_to(drawn):
-    gt = torch.from_numpy(drawn.standing())[None]
-    pred, before = gt + 1, (gt + 1).clone()
-    aligned = align_poses(pred, gt)
-    assert isinstance(aligned, torch.Tensor) and aligned.dtype == torch.float64
-    torch.testing.assert_close(aligned, gt)
-    assert torch.equal(pred, before)
-
-
-def test_no_poses():
-    assert align_poses(np.zeros((0, 13, 3)), np.zeros((0, 13, 3))).shape == (0, 13, 3)
 
 
 def test_says_what_does_not_fit():

@@ -1,5 +1,4 @@
 import dataclasses
-import time
 
 import numpy as np
 import pytest
@@ -11,12 +10,12 @@ from lcrnet_d2.evaluation.human36m import (
     CAMERAS,
     PROTOCOLS,
     human36m_errors,
+    report_human36m,
     select_images,
     summarize_errors,
 )
-from lcrnet_d2.evaluation.human36m_report import report_human36m
 from lcrnet_d2.evaluation.people import ImagePredictions, PredictedPeople
-from lcrnet_d2.structures import BODY13, H36M17
+from lcrnet_d2.structures import BODY13
 
 J = len(BODY13)
 SPREAD = np.random.default_rng(5).normal(0, 0.3, (J, 3))
@@ -66,14 +65,6 @@ def test_means_over_poses_and_over_actions_differ():
     assert results["mpjpe_mm_Sitting"] == pytest.approx(36)
     assert results["error_2d_px"] == pytest.approx(2)
     assert np.isnan(results["mpjpe_mm_mean_of_6_actions"])
-
-
-def test_an_image_without_detection_is_reported_and_in_no_mean():
-    records = [record(i) for i in range(4)]
-    predictions = [prediction(r, [moved(SPREAD, 13)] if i else []) for i, r in enumerate(records)]
-    results = summarize_errors(human36m_errors(records, predictions, BODY13, "nms"))
-    assert (results["n_images"], results["n_covered"], results["coverage"]) == (4, 3, 75)
-    assert results["mpjpe_mm"] == pytest.approx(9)
 
 
 def test_the_top_scored_detection_counts_though_another_is_perfect():
@@ -141,13 +132,6 @@ def test_refined_poses_have_their_rows_in_every_table():
     assert sum("PPI + heat maps" in line for line in report.splitlines()) == 5
 
 
-def test_saved_trials_unknown_are_fine_but_for_p3():
-    records = [record(0, trial=None, frame=320)]
-    assert len(select_images(records, PROTOCOLS["P1"][0])[0]) == 1
-    with pytest.raises(ValueError, match="trial"):
-        select_images(records, PROTOCOLS["P3"][0])
-
-
 def test_other_data_is_refused():
     with pytest.raises(ValueError, match="is this a Human3.6M data set"):
         select_images([{"file_name": "a.jpg"}], PROTOCOLS["P1"][0])
@@ -156,13 +140,6 @@ def test_other_data_is_refused():
         human36m_errors([{**scene, "annotations": scene["annotations"] * 2}], [prediction(scene, [])], BODY13, "ppi")
     with pytest.raises(ValueError, match="none of the 1 images"):
         report_human36m([record(0, subject="S1")], [prediction(scene, [SPREAD])], BODY13)
-
-
-def test_seventeen_joints_are_evaluated_as_such():
-    pose = np.random.default_rng(1).normal(0, 0.3, (17, 3))
-    scene = record(0, pose=pose)
-    errors = human36m_errors([scene], [prediction(scene, [pose])], H36M17, "ppi")
-    assert errors.absolute_mm == pytest.approx(0, abs=1e-9)
 
 
 @settings(max_examples=25)
@@ -179,20 +156,3 @@ def test_the_order_of_images_changes_nothing_and_perfection_is_zero(seed, order)
     results = summarize_errors(human36m_errors(records, perfect, BODY13, "ppi"))
     assert results["mpjpe_mm"] == pytest.approx(0, abs=1e-9)
     assert results["mpjpe_rigid_mm"] == pytest.approx(0, abs=1e-6)
-
-
-def test_ten_thousand_poses_take_under_two_seconds():
-    """A tenth of P2's test set in a tenth of its 20 s; measured 0.6 s for both methods."""
-    records = [record(i, ACTIONS[i % 15], frame=5 * i) for i in range(10_000)]
-    predictions = [prediction(r, [moved(SPREAD, 13)]) for r in records]
-    start = time.process_time()
-    report_human36m(records, predictions, BODY13, ("P2",))
-    assert time.process_time() - start < 2
-
-
-def test_errors_come_per_image_for_figure_5():
-    records = [record(i) for i in range(3)]
-    errors = human36m_errors(records, [prediction(r, [SPREAD]) for r in records], BODY13, "ppi")
-    assert errors.image_ids == [0, 1, 2]
-    per_image = [field.name for field in dataclasses.fields(errors) if field.name != "depth"]
-    assert {len(getattr(errors, name)) for name in per_image} == {3}

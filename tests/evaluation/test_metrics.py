@@ -1,11 +1,8 @@
-import time
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.spatial.transform import Rotation
 
 from lcrnet_d2.evaluation import auc_3d, bootstrap_interval, head_size, mean_2d_error, mpjpe, pck_2d, pck_3d, pckh
 from lcrnet_d2.structures import BODY13
@@ -30,18 +27,6 @@ def test_metres_in_millimetres_out():
     np.testing.assert_allclose(mpjpe(*off_by(0.1, 0.2, 0.3, 0.0)), [150.0])
     pred, gt = np.array([[[0.3, 0.4, 0.0]]]), np.zeros((1, 1, 3))  # 3-4-5
     np.testing.assert_allclose(mpjpe(pred, gt), [500.0])
-
-
-def test_only_visible_joints_count():
-    pred, gt = off_by(0.1, 0.2, 9.0, np.nan)
-    np.testing.assert_allclose(mpjpe(pred, gt, np.array([[True, True, False, False]])), [150.0])
-
-
-def test_nothing_visible_is_nan_and_spares_the_other_poses():
-    pred, gt, visible = noisy(0)
-    visible[2] = False
-    for metric in METRICS_3D:
-        assert np.isnan(metric(pred, gt, visible)).tolist() == [False, False, True, False, False]
 
 
 def test_a_nan_that_counts_is_a_nan_error_and_a_wrong_joint():
@@ -79,15 +64,6 @@ def test_hidden_joints_never_matter(seed, align, junk):
     for metric in METRICS_3D:
         expected = metric(pred, gt, visible, align)
         np.testing.assert_array_equal(metric(spoilt_pred, spoilt_gt, visible, align), expected)
-
-
-@settings(max_examples=50)
-@given(st.integers(0, 1000), st.sampled_from(["rigid", "similarity"]), st.tuples(*[st.floats(-3, 3)] * 6))
-def test_a_rigid_motion_changes_no_aligned_error(seed, align, motion):
-    pred, gt, visible = noisy(seed)
-    visible[:, :4] = True
-    moved = pred @ Rotation.from_euler("xyz", motion[:3]).as_matrix().T + np.array(motion[3:])
-    np.testing.assert_allclose(mpjpe(moved, gt, visible, align), mpjpe(pred, gt, visible, align), atol=1e-6)
 
 
 def test_pck_counts_errors_under_the_threshold():
@@ -167,14 +143,6 @@ def test_an_interval_of_no_level_is_the_median_of_the_resampled_means():
     assert low == high
 
 
-def test_a_hundred_thousand_poses_in_seconds():
-    pred, gt, _ = noisy(0, n=100_000)
-    start = time.perf_counter()
-    mpjpe(pred, gt)
-    mpjpe(pred, gt, align="rigid")
-    assert time.perf_counter() - start < 20  # 1.6 s on one core of a laptop-class processor
-
-
 @settings(max_examples=30)
 @given(st.integers(0, 1000), st.sampled_from(ALIGNMENTS), st.permutations(range(13)), st.permutations(range(5)))
 def test_neither_the_order_of_joints_nor_of_poses_matters(seed, align, joints, poses):
@@ -234,13 +202,6 @@ def test_any_kind_of_numbers_is_measured_in_double_precision(kind):
     found = mpjpe(pred.astype(kind), gt.astype(kind), align="rigid")
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, mpjpe(pred.astype(float), gt.astype(float), align="rigid"))
-
-
-def test_nobody_in_2d():
-    empty = np.zeros((0, 13, 2))
-    assert pckh(empty, empty, np.zeros(0), thresholds=(0.1, 0.5)).shape == (0, 2)
-    assert pck_2d(empty, empty, np.zeros(0)).shape == mean_2d_error(empty, empty, np.zeros((0, 4))).shape == (0,)
-    assert head_size(np.zeros((0, 4))).shape == (0,)
 
 
 @settings(max_examples=20)

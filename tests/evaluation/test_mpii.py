@@ -8,8 +8,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lcrnet_d2.evaluation.mpii import SinglePersonErrors, pckh_curve, rarity_curve, select_poses, single_person_errors
-from lcrnet_d2.evaluation.mpii_report import report_mpii_single
+from lcrnet_d2.evaluation.mpii import (
+    Group,
+    SinglePersonErrors,
+    average_precisions,
+    group_labels,
+    groups_of,
+    joint_average_precisions,
+    mean_precision_interval,
+    pckh_curve,
+    rarity_curve,
+    report_mpii_multi,
+    report_mpii_single,
+    select_poses,
+    single_person_errors,
+)
 from lcrnet_d2.evaluation.people import ImagePredictions, PredictedPeople
 from lcrnet_d2.structures import BODY13, MPII16, AnchorPoses
 
@@ -50,16 +63,6 @@ def test_a_person_not_found_is_wrong_in_every_joint(scene, drawn):
     single = single_person_errors([record], [people([drawn.pose_2d((100, 100))])], BODY13)
     assert single.is_found.tolist() == [True, False]
     assert pckh_curve(single, (1.0,)).mean == pytest.approx([50])
-
-
-def test_joints_without_annotation_do_not_count(scene, drawn):
-    pose = drawn.pose_2d((100, 100))
-    pose[0] += 40
-    v = np.full(J, 2)
-    v[0] = 0
-    single = single_person_errors([drawn.record([scene(v=v)])], [people([pose])], BODY13)
-    curve = pckh_curve(single, (0.5,))
-    assert curve.mean == pytest.approx([100]) and np.isnan(curve.per_joint[0, 0])
 
 
 def test_mean_is_over_joints_annotated_and_joint_mean_over_joints(scene, drawn):
@@ -117,17 +120,6 @@ def test_rarity_by_hand(scene, drawn):
     assert curve.pckh.tolist() == [100, 0] and curve.smoothed.tolist() == [100, 0]
 
 
-@settings(max_examples=30)
-@given(st.permutations(range(4)), st.integers(0, 2**32 - 1))
-def test_permuting_detections_changes_nothing(order, seed):
-    rng = np.random.default_rng(seed)
-    detections = people(rng.uniform(0, 300, (4, J, 2)), rng.random(4))
-    objpos, scale = rng.uniform(0, 300, (3, 2)), rng.uniform(0.5, 3, 3)
-    straight = select_poses(objpos, scale, detections)
-    permuted = select_poses(objpos, scale, detections[np.array(order)])
-    assert [order[i] if i >= 0 else -1 for i in permuted] == straight.tolist()
-
-
 def test_the_report_says_which_joints_are_in_the_mean(scene, drawn):
     record = drawn.record([scene()])
     detected = people([drawn.pose_2d((100, 100))])
@@ -162,3 +154,125 @@ def test_pckh_of_nobody_is_no_number():
         warnings.simplefilter("error")
         curve = pckh_curve(SinglePersonErrors(nothing, nothing > 0, np.zeros(1, bool), np.zeros((1, 13, 3))), (0.5,))
     assert np.isnan([*curve.mean, *curve.joint_mean, *curve.per_joint[0]]).all()
+
+
+A = np.array([[0.0, 0.0], [10.0, 0.0], [20.0, 0.0]])
+B = A + [0, 100]
+
+
+def group(pred, scores, true=(A, B), annotated=None) -> Group:
+    annotated = np.ones((len(true), 3), dtype=bool) if annotated is None else np.array(annotated, dtype=bool)
+    pred = np.reshape(np.array(pred, dtype=float), (len(pred), 3, 2))
+    return Group(np.array(true), annotated, np.full(len(true), 10.0), pred, np.array(scores, dtype=float))
+
+
+def slow_labels(g: Group, threshold: float) -> list[list[bool]]:
+    """The rule as it is told, in loops."""
+    share = {}
+    for p, pose in enumerate(g.pred_2d):
+        for t, truth in enumerate(g.true_2d):
+            hits = [
+                g.annotated[t, j] and np.hypot(*(pose[j] - truth[j])) <= threshold * g.head_sizes[t] for j in range(3)
+            ]
+            share[p, t] = (sum(hits) / max(sum(g.annotated[t]), 1), hits)
+    goes_to = {p: max(range(len(g.true_2d)), key=lambda t, p=p: (share[p, t][0], -t)) for p in range(len(g.pred_2d))}
+    labels = [[False] * 3 for _ in g.pred_2d]
+    for t in range(len(g.true_2d)):
+        rivals = [p for p in goes_to if goes_to[p] == t and share[p, t][0] > 0]
+        if rivals:
+            best = max(rivals, key=lambda p: (share[p, t][0], -p))
+            labels[best] = [bool(hit) for hit in share[best, t][1]]
+    return labels
+
+
+@settings(max_examples=100)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 20), st.integers(0, 5))
+def test_ap_is_that_of_the_slow_twin(seed, n, missed):
+    labels = np.random.default_rng(seed).random(n) < 0.5
+    positives = int(labels.sum()) + missed
+    (found,) = average_precisions(labels, np.ones((1, n), dtype=int), np.array([positives]))
+    assert found == pytest.approx(slow_average_precision(labels, positives), nan_ok=True)
+
+
+def slow_average_precision(labels, num_positives) -> float:
+    """PASCAL VOC's curve between recall 0 and 1, point by point, its precision lifted to the best that follows."""
+    points, correct, area = [(0.0, 0.0)], 0, 0.0
+    for seen, label in enumerate(labels, start=1):
+        correct += bool(label)
+        points.append((correct / max(num_positives, 1), correct / seen))
+    for k in range(1, len(points)):
+        area += (points[k][0] - points[k - 1][0]) * max(precision for _, precision in points[k:])
+    return area if num_positives else np.nan
+
+
+@settings(max_examples=100)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 4), st.integers(1, 3))
+def test_labels_are_those_of_the_slow_twin(seed, n, m):
+    rng = np.random.default_rng(seed)
+    true = rng.uniform(0, 25, (m, 3, 2))
+    g = Group(true, rng.random((m, 3)) < 0.8, rng.uniform(5, 15, m), rng.uniform(0, 25, (n, 3, 2)), rng.random(n))
+    assert group_labels(g, 0.5).tolist() == slow_labels(g, 0.5)
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 2**32 - 1))
+def test_the_interval_is_that_of_data_sets_with_groups_repeated_and_left_out(seed):
+    rng = np.random.default_rng(seed)
+    groups = [
+        Group(rng.uniform(0, 25, (2, 3, 2)), np.ones((2, 3), bool), np.full(2, 9.0), p, rng.random(3))
+        for p in rng.uniform(0, 25, (4, 3, 3, 2))
+    ]
+    rows = np.random.default_rng(7).integers(4, size=(20, 4))
+    slow = [np.mean(joint_average_precisions([groups[i] for i in of_set], 0.5)) for of_set in rows]
+    interval = mean_precision_interval(groups, 0.5, resamples=20, seed=7)
+    assert interval == pytest.approx(np.percentile(slow, [2.5, 97.5]))
+
+
+@pytest.fixture
+def picture(drawn):
+    """Two groups in one picture, 150 px people; head size 30 px."""
+
+    def member(centre, number):
+        middle = (np.array(centre) + [0, 25]).tolist()
+        return drawn.person(centre, objpos=middle, scale=0.75, head_size=30.0, group=number)
+
+    return drawn.record([member((60, 100), 1), member((120, 100), 1), member((320, 100), 2)])
+
+
+def test_groups_of_a_picture_take_the_detections_in_their_region(picture, drawn):
+    detected = people([drawn.pose_2d(c) for c in ((60, 100), (320, 100), (215, 100))], [0.9, 0.8, 0.7])
+    groups = groups_of([picture], [detected], BODY13)
+    assert [len(g.true_2d) for g in groups] == [2, 1]
+    assert [g.scores.tolist() for g in groups] == [[0.9], [0.8]]  # the third lies between the groups
+    with pytest.raises(ValueError, match="no annotation has a 'group'"):
+        groups_of([drawn.record([drawn.person()])], [detected], BODY13)
+
+
+def test_people_without_joints_widen_the_region_and_are_not_to_be_found(picture, drawn):
+    picture["annotations"].append({"objpos": [200.0, 125.0], "scale": 0.75, "group": 1})
+    groups = groups_of([picture], [people([drawn.pose_2d((215, 100))], [0.7])], BODY13)
+    assert len(groups[0].true_2d) == 2 and len(groups[0].pred_2d) == 1
+    del picture["annotations"][0]["head_size"]
+    with pytest.raises(ValueError, match="head_box"):
+        groups_of([picture], [people([], [])], BODY13)
+
+
+def test_a_perfect_prediction_scores_100(picture, drawn):
+    detected = people([drawn.pose_2d(c) for c in ((60, 100), (120, 100), (320, 100))], [0.9, 0.8, 0.7])
+    report = report_mpii_multi([picture], [ImagePredictions(1, "1.jpg", 400, 300, detected, detected)], BODY13)
+    assert report.metrics["mpii_multi_nms"]["map_0.5"] == 100
+    assert (
+        "2 groups" in report.markdown
+        and "100.0 [100.0, 100.0]" in report.markdown
+        and "13 joints are in the mean" in report.markdown
+    )
+
+
+def test_nobody_annotated_is_no_number(drawn):
+    """As in MPII's test set, whose people have a place and a group alone."""
+    record = drawn.record([{"objpos": [100.0, 125.0], "scale": 0.75, "group": 1}])
+    detected = people([drawn.pose_2d((100, 100))], [0.9])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        report = report_mpii_multi([record], [ImagePredictions(1, "1.jpg", 400, 300, detected, detected)], BODY13)
+    assert np.isnan(report.metrics["mpii_multi_ppi"]["map_0.5"]) and "nan [nan, nan]" in report.markdown

@@ -1,10 +1,6 @@
-import copy
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
-from detectron2.structures import BoxMode
 
 from lcrnet_d2.evaluation import predictions_from_instances, truth_from_dict
 from lcrnet_d2.evaluation.report import detected_people, methods_in
@@ -30,21 +26,11 @@ def test_who_is_counted(drawn):
     assert lenient.is_counted.tolist() == [True, True, False, False, True, True]
 
 
-def test_nobody_is_counted_without_an_annotated_joint(drawn):
-    nothing = drawn.person(v=0)
-    assert not truth_from_dict(drawn.record([nothing]), 13, min_joints_seen=0).is_counted.any()
-
-
 def test_joints_outside_the_image_are_measured_in_3d_only(drawn):
     truth = truth_from_dict(drawn.record([drawn.person(centre=(100, 220), v=1)]), 13)
     outside = [BODY13.index("right_ankle"), BODY13.index("left_ankle")]  # at y = 320 of 300
     assert np.flatnonzero(~truth.annotated_2d[0]).tolist() == outside
     assert truth.measured_3d.all()
-
-
-def test_completed_joints_are_no_ground_truth(drawn):
-    truth = truth_from_dict(drawn.record([drawn.person(v=seen(9))]), 13)
-    assert truth.measured_3d[0].tolist() == truth.annotated_2d[0].tolist() == [True] * 9 + [False] * 4
 
 
 def test_people_without_3d_or_without_keypoints(drawn):
@@ -54,18 +40,6 @@ def test_people_without_3d_or_without_keypoints(drawn):
     assert truth.is_counted.tolist() == [True, False]
     assert truth.measured_3d.all(1).tolist() == [False, True]
     assert np.isnan(truth.poses_3d[0]).all()
-
-
-def test_an_image_without_people(drawn):
-    truth = truth_from_dict(drawn.record([]), 13)
-    assert truth.boxes.shape == (0, 4) and truth.poses_2d.shape == (0, 13, 2) and truth.is_counted.shape == (0,)
-
-
-def test_boxes_in_any_form_and_the_dict_stays(drawn):
-    record = drawn.record([drawn.person(bbox=[10, 20, 30, 40], bbox_mode=BoxMode.XYWH_ABS)])
-    before = copy.deepcopy(record)
-    assert truth_from_dict(record, 13).boxes.tolist() == [[10, 20, 40, 60]]
-    assert str(record) == str(before)
 
 
 def test_says_where_joints_are_missing(drawn):
@@ -116,11 +90,6 @@ def test_integrated_and_refined_joints_are_told_apart(drawn):
     np.testing.assert_allclose(people.ppi.poses_2d[0], integrated, atol=1e-4)
     np.testing.assert_allclose(people.refined.poses_2d[0], refined, atol=1e-4)
     assert methods_in([people]) == ("nms", "ppi", "refined") and methods_in([without]) == ("nms", "ppi")
-
-
-def test_a_method_that_finds_nobody_is_not_another(drawn):
-    people = predictions_from_instances(drawn.record([]), drawn.output([drawn.pose_2d((100, 100))])["instances"])
-    assert len(detected_people(dataclasses.replace(people, nms=people.nms[np.zeros(0, int)]), "nms")) == 0
 
 
 def test_lifted_3d_is_the_refined_one_and_ppi_keeps_its_own(drawn):

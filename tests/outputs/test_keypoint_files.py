@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from lcrnet_d2.evaluation.saved_predictions import read_saved_predictions
+from lcrnet_d2.evaluation.predictions import read_saved_predictions
 from lcrnet_d2.outputs.keypoint_files import write_coco_results, write_openpose
 from lcrnet_d2.outputs.pose_file import PosedImage
 from lcrnet_d2.structures import BODY13, COCO17, OPENPOSE25

@@ -14,7 +14,7 @@ import torch
 
 from lcrnet_d2.data import read_image
 from lcrnet_d2.evaluation import ImagePredictions, align_poses, mpjpe, truth_from_dict
-from lcrnet_d2.evaluation.dataset_metrics import FoundPeople, find_people
+from lcrnet_d2.evaluation.matching import FoundPeople, find_people
 from lcrnet_d2.evaluation.people import MIN_JOINTS_SEEN
 from lcrnet_d2.evaluation.report import detected_people
 from lcrnet_d2.structures import Skeleton, centre_poses

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from lcrnet_d2.evaluation import ImageTruth, PredictedPeople, mpjpe, pck_3d
-from lcrnet_d2.evaluation.dataset_metrics import find_people
+from lcrnet_d2.evaluation.matching import find_people
 from lcrnet_d2.structures import AnchorPoses, Skeleton, centre_poses, pose_distance
 
 __all__ = ["PeopleErrors", "people_errors", "people_to_find", "rarities"]

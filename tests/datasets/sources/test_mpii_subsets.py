@@ -13,7 +13,7 @@ from scipy.io import savemat
 
 import prepare_mpii
 from lcrnet_d2.data.datasets.pose_json import PoseFileError, load_pose_json
-from lcrnet_d2.evaluation.mpii_report import report_mpii_multi, report_mpii_single
+from lcrnet_d2.evaluation.mpii import report_mpii_multi, report_mpii_single
 from lcrnet_d2.evaluation.people import ImagePredictions, PredictedPeople
 from lcrnet_d2.structures import BODY13, MPII16
 from sources.mpii_files import read_mpii, read_release_mat
