@@ -27,7 +27,7 @@ from torch.nn.parallel import DistributedDataParallel
 from .checkpoint import BEST_CHECKPOINT, LCRNetCheckpointer, without_wrapper
 from .data import LCRNetDatasetMapper, load_anchor_poses
 from .evaluation import COCOKeypointEvaluator, PoseEvaluator
-from .modeling import with_test_time_augmentation
+from .modeling import prepared_for_inference, with_test_time_augmentation
 from .pose_lifting import WithPoseLifting, build_pose_lifting
 from .prediction_cache import PredictionCache, inference_settings, prediction_cache
 from .structures import SKELETONS, AnchorPoses
@@ -271,7 +271,7 @@ def _chosen_thresholds(cfg: CfgNode, network: nn.Module) -> dict[str, float]:
 
 def _evaluation_cache(cfg: CfgNode, model: nn.Module) -> AbstractContextManager[PredictionCache]:
     """In files where TEST.LCRNET.PREDICTION_CACHE asks for them: to name them, all weights are hashed."""
-    network = with_test_time_augmentation(cfg, without_wrapper(model))
+    network = with_test_time_augmentation(cfg, prepared_for_inference(without_wrapper(model)))
     in_files = cfg.TEST.LCRNET.PREDICTION_CACHE
     folder = Path(cfg.OUTPUT_DIR) / "inference" if in_files else None
     return prediction_cache(network, folder, inference_settings(cfg) if in_files else "")

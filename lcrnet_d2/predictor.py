@@ -23,7 +23,7 @@ from .config import CONFIGS, load_config
 from .data import read_image
 from .data.images import check_image_size, pixels_of
 from .detected_people import DetectedPeople
-from .modeling import with_test_time_augmentation
+from .modeling import prepared_for_inference, with_test_time_augmentation
 from .pose_lifting import build_pose_lifting
 from .prediction_cache import PredictionCache, inference_settings, prediction_cache
 from .structures import SKELETONS
@@ -67,11 +67,12 @@ class PosePredictor:
         if weights is not None:
             cfg.MODEL.WEIGHTS = str(weights)
         cfg.MODEL.DEVICE = device or _available(cfg.MODEL.DEVICE)
-        self.model = build_model(cfg).eval()
+        model = build_model(cfg)
+        LCRNetCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+        model.roi_heads.box_predictor.check_anchor_poses()
+        self.model = prepared_for_inference(model)
         #: What images are given to: the model, or what stands in for it (TEST.AUG).
         self.network = with_test_time_augmentation(cfg, self.model)
-        LCRNetCheckpointer(self.model).load(cfg.MODEL.WEIGHTS)
-        self.model.roi_heads.box_predictor.check_anchor_poses()
         self.cfg = cfg
         self._lifting = build_pose_lifting(cfg)
         self.skeleton = SKELETONS[cfg.MODEL.LCRNET.SKELETON]

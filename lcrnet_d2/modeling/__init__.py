@@ -6,6 +6,7 @@ from .lcr_outputs import LCROutputLayers, PoseProposals, select_pose_proposals
 from .meta_arch import LCRNet
 from .pose_regression import PoseTransform
 from .ppi import PAPER_RULES, PosesInImage, Rules, integrate_pose_proposals, suppress_pose_proposals
+from .prepared import prepared_for_inference
 from .roi_heads import LCRNetROIHeads
 from .rpn import LCRNetRPN
 from .test_time_augmentation import LCRNetWithTTA, with_test_time_augmentation
@@ -27,6 +28,7 @@ __all__ = [
     "Rules",
     "VGGBoxHead",
     "integrate_pose_proposals",
+    "prepared_for_inference",
     "select_pose_proposals",
     "suppress_pose_proposals",
     "with_test_time_augmentation",

@@ -142,7 +142,7 @@ class SamePaddedConv2d(Conv2d):
         left, right = same_padding(x.shape[3], kernel_size, stride)
         if (top, left) != (bottom, right):  # the convolution itself pads both sides alike, without a copy
             x = F.pad(x, (0, right - left, 0, bottom - top))
-        weight, bias = self.weight, None
+        weight, bias = self.weight, self.bias  # a bias: of the norm that was here (`prepared_for_inference`)
         if isinstance(self.norm, FrozenBatchNorm2d):
             weight, bias = fold_norm(weight, self.norm)
         x = F.conv2d(x, weight, bias, self.stride, (top, left), self.dilation, self.groups)
