@@ -20,6 +20,7 @@ from .outputs.pose_file import PosedImage
 from .outputs.pose_page import PosePage
 from .placement import Camera
 from .predictor import PosePredictor
+from .prefetch import prefetched
 from .sharding import Shard
 from .structures import Skeleton
 from .structures.whole_files import short_name
@@ -81,8 +82,10 @@ def detect_in_images(
     page = PosePage()
     export = PoseExport(output, options.skeleton or predictor.skeleton, options.save, options.camera_of)
     with predictor.cache(output) as cache:
-        with export:
-            for number, (file, image, found) in enumerate(_found_in_files(predictor.asking(cache), files)):
+        # A thread predicts while this one draws and writes; files are read by a third (`PosePredictor.stream`).
+        results = prefetched(_found_in_files(predictor.asking(cache), files), predictor.batch_size)
+        with export, contextlib.closing(results):
+            for number, (file, image, found) in enumerate(results):
                 people = export.add(PosedImage(str(file), found, image if isinstance(image, str) else ""))
                 if people is None or isinstance(image, str):
                     continue
@@ -112,14 +115,11 @@ def _found_in_files(
     predictor: PosePredictor, files: list[Path]
 ) -> Iterator[tuple[Path, np.ndarray | str, DetectedPeople | None]]:
     """Every file with its (H, W, 3) RGB pixels and people; or with the reason why there are none."""
-    waiting = iter(files)
-    with tqdm(total=len(files), unit="image", desc="detecting") as progress:
-        while chunk := list(islice(waiting, predictor.batch_size)):
-            images = [_read_or_report(file) for file in chunk]
-            found = iter(predictor([image for image in images if isinstance(image, np.ndarray)], "RGB"))
-            for file, image in zip(chunk, images, strict=True):
-                progress.update()
-                yield file, image, None if isinstance(image, str) else next(found)
+    read = ((file, _read_or_report(file)) for file in files)
+    found = predictor.stream(read, lambda item: None if isinstance(item[1], str) else item[1], "RGB")
+    with contextlib.closing(found):
+        for (file, image), people in tqdm(found, total=len(files), unit="image", desc="detecting"):
+            yield file, image, people
 
 
 def _read_or_report(file: Path) -> np.ndarray | str:
@@ -184,8 +184,10 @@ def detect_in_video(
     skeleton = options.skeleton or predictor.skeleton
     export = PoseExport(output, skeleton, options.save, options.camera_of, video.fps, options.floor)
     with VideoWriter(target, video.fps) as writer:
-        with video, contextlib.suppress(KeyboardInterrupt), export:
-            followed = _followed(_found_in_frames(predictor, islice(video, max_frames), batch_size), options)
+        stream = predictor.stream(islice(video, max_frames), lambda frame: frame.image, "BGR", batch_size)
+        found = prefetched(stream, batch_size - 1)
+        with video, contextlib.closing(found), contextlib.suppress(KeyboardInterrupt), export:
+            followed = _followed(found, options)
             for frame, people in tqdm(followed, total=max_frames or video.num_frames, unit="frame", desc="detecting"):
                 file = video.file_of(frame.number)
                 error = "" if people is not None else f"{file}: frame {frame.number} does not decode"
@@ -203,16 +205,6 @@ def detect_in_video(
             _draw_again(video, shown, writer)
     page.write(output / "people.html", f"People in {video.name}")
     return export.images
-
-
-def _found_in_frames(
-    predictor: PosePredictor, frames: Iterator[Frame], batch_size: int
-) -> Iterator[tuple[Frame, DetectedPeople | None]]:
-    """Every frame with its people; None where it did not decode."""
-    while chunk := list(islice(frames, batch_size)):
-        found = iter(predictor([frame.image for frame in chunk if frame.image is not None], "BGR"))
-        for frame in chunk:
-            yield frame, None if frame.image is None else next(found)
 
 
 def _followed(

@@ -25,7 +25,7 @@ from .checkpoint import without_wrapper
 from .checkpoint.array_pickle import load_torch_file
 from .structures.whole_files import whole_file
 
-__all__ = ["PredictionCache", "inference_settings", "prediction_cache"]
+__all__ = ["PredictionCache", "image_key", "inference_settings", "prediction_cache"]
 
 _IMAGES_PER_FILE = 200
 _Record = dict[str, Any]
@@ -57,7 +57,7 @@ class PredictionCache(nn.Module):
 
     def forward(self, inputs: list[_Record]) -> list[_Record]:
         """As the model's."""
-        keys = [_digest_of_image(record) for record in inputs]
+        keys = [record.get("key") or image_key(record) for record in inputs]
         known = ChainMap(self._new, self._found)
         missing = {key: record for key, record in zip(keys, inputs, strict=True) if key not in known}
         answers = {key: known[key] for key in keys if key in known}
@@ -113,7 +113,8 @@ def _digest_of_model(model: nn.Module, settings: str) -> str:
     return digest.hexdigest()
 
 
-def _digest_of_image(record: _Record) -> str:
+def image_key(record: _Record) -> str:
+    """What a cache knows the image again by; a record may bring it as "key"."""
     image = record["image"]
     digest = hashlib.blake2b(_bytes(image), digest_size=16)
     digest.update(repr((tuple(image.shape), record["height"], record["width"])).encode())

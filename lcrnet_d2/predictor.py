@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 import torch
@@ -25,11 +26,13 @@ from .data.images import check_image_size, pixels_of
 from .detected_people import DetectedPeople
 from .modeling import prepared_for_inference, with_test_time_augmentation
 from .pose_lifting import build_pose_lifting
-from .prediction_cache import PredictionCache, inference_settings, prediction_cache
+from .prediction_cache import PredictionCache, image_key, inference_settings, prediction_cache
+from .prefetch import prefetched
 from .structures import SKELETONS
 
 __all__ = ["Image", "PosePredictor", "find_config"]
 
+_T = TypeVar("_T")
 #: A file, (H, W, 3) or grey (H, W) uint8 pixels, or an image of Pillow.
 Image = str | Path | np.ndarray | PillowImage.Image
 
@@ -90,7 +93,6 @@ class PosePredictor:
         self, images: Sequence[Image], image_format: Literal["BGR", "RGB"] = "BGR"
     ) -> list[DetectedPeople]: ...
 
-    @torch.no_grad()
     def __call__(
         self, images: Image | Sequence[Image], image_format: Literal["BGR", "RGB"] = "BGR"
     ) -> DetectedPeople | list[DetectedPeople]:
@@ -111,7 +113,41 @@ class PosePredictor:
             raise ValueError(f"image_format is {image_format!r}, expected 'BGR' or 'RGB'")
         if isinstance(images, str | Path | PillowImage.Image) or (isinstance(images, np.ndarray) and images.ndim < 4):
             return self([images], image_format)[0]
-        inputs = [self._network_input(image, image_format) for image in images]
+        return self._find([self._network_input(image, image_format) for image in images])
+
+    def stream(
+        self,
+        items: Iterable[_T],
+        image_of: Callable[[_T], Image | None],
+        image_format: Literal["BGR", "RGB"] = "BGR",
+        batch_size: int | None = None,
+    ) -> Generator[tuple[_T, DetectedPeople | None], None, None]:
+        """Every item with the people of its image, in order.
+
+        A thread reads, resizes and uploads the next batch while the network works; not with a batch_size of 1, which is
+        for live frames: they are worth most when new.
+
+        Args:
+            items: whatever has images, made by that thread where they are a generator.
+            image_of: an item's image as for a call; None: it has none, and no people.
+            image_format: of arrays; batch_size: how many items go together, by default the predictor's.
+        """
+        batch_size = batch_size or self.batch_size
+
+        def prepare() -> Iterator[tuple[list[_T], list[dict[str, Any] | None]]]:
+            waiting = iter(items)
+            while batch := list(islice(waiting, batch_size)):
+                images = [image_of(item) for item in batch]
+                yield batch, [None if image is None else self._uploaded(image, image_format) for image in images]
+
+        with closing(prefetched(prepare(), size=int(batch_size > 1))) as batches:
+            for batch, inputs in batches:
+                found = iter(self._find([item for item in inputs if item is not None]))
+                for item, of_item in zip(batch, inputs, strict=True):
+                    yield item, None if of_item is None else next(found)
+
+    @torch.no_grad()
+    def _find(self, inputs: list[dict[str, Any]]) -> list[DetectedPeople]:
         people: list[DetectedPeople] = [DetectedPeople.nobody(self.skeleton, (0, 0))] * len(inputs)
         for batch in self._batches(inputs):
             with self._precision():
@@ -148,6 +184,15 @@ class PosePredictor:
         pixels = np.ascontiguousarray(pixels)
         small = self._resize.get_transform(pixels).apply_image(pixels)
         return {"image": torch.from_numpy(small.transpose(2, 0, 1).copy()), "height": height, "width": width}
+
+    def _uploaded(self, image: Image, image_format: str) -> dict[str, Any]:
+        """An input of the network on its device, with the key that a cache of predictions would make of it."""
+        record = self._network_input(image, image_format)
+        if isinstance(self.network, PredictionCache):
+            record["key"] = image_key(record)
+        if self.model.device.type == "cuda":
+            record["image"] = record["image"].pin_memory().to(self.model.device, non_blocking=True)
+        return record
 
     def _batches(self, inputs: list[dict[str, Any]]) -> list[list[int]]:
         """Indices of images that are padded to the same size, at most `batch_size` together.

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -220,3 +222,42 @@ def test_several_views_of_every_picture(weights: Path, tmp_path: Path) -> None:
             assert_same(a, b, rtol=0)
     cfg.TEST.AUG.ENABLED = False
     assert alone[0].scores.tolist() != PosePredictor(cfg)(images[0]).scores.tolist()
+
+
+def test_a_stream_gives_what_calls_give_in_order(predictor: PosePredictor, tmp_path: Path) -> None:
+    """Batches of several sizes, items without an image, and a cache; a whole batch without any."""
+    images = [picture(*size, seed=i) for i, size in enumerate([(80, 120), (120, 80), (80, 120)])]
+    items = [("a", images[0]), ("none", None), ("b", images[1]), ("none", None), ("none", None), ("c", images[2])]
+    expected = {"a": predictor(images[0]), "b": predictor(images[1]), "c": predictor(images[2])}
+    with predictor.cache(tmp_path) as cache:
+        for asked in (predictor, predictor.asking(cache), predictor.asking(cache)):
+            for size in (1, 2, None):
+                found = list(asked.stream(iter(items), lambda item: item[1], batch_size=size))
+                assert [name for (name, _), _ in found] == [name for name, _ in items]
+                for (name, _), people in found:
+                    assert (people is None) == (name == "none")
+                    if people is not None:
+                        assert_same(people, expected[name])
+
+
+def test_while_the_network_works_the_next_images_are_read(predictor: PosePredictor) -> None:
+    """The reader of the second batch and the network at the first meet."""
+    meeting = threading.Barrier(2, timeout=60)
+
+    def images() -> Iterator[np.ndarray]:
+        yield picture(80, 120)
+        yield picture(80, 120)
+        meeting.wait()
+        yield picture(80, 120)
+
+    class Network(torch.nn.Module):
+        batches = 0
+
+        def forward(self, inputs: list[dict]) -> list[dict]:
+            self.batches += 1
+            if self.batches == 1:
+                meeting.wait()
+            return predictor.network(inputs)
+
+    found = list(predictor.asking(Network()).stream(images(), lambda image: image, batch_size=2))
+    assert len(found) == 3 and all(people is not None for _, people in found)

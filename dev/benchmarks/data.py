@@ -1,4 +1,4 @@
-"""Contest: the dataset mapper against Detectron2's, reading annotations, drawing synthetic pictures."""
+"""Contest: the dataset mapper against Detectron2's, reading annotations, drawing synthetic pictures, the demo."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from lcrnet_d2.data.synthetic.dataset import scene_to_dataset_dict
 from lcrnet_d2.data.synthetic.scene import make_scene
 from lcrnet_d2.structures import BODY13, AnchorPoses
 
+from . import stream
 from .report import Table, compare
 from .timing import Contender, Settings, alternate
 
@@ -35,6 +36,7 @@ def measure(settings: Settings) -> list[Table]:
             _mappers(Path(folder), settings),
             _annotations(Path(folder), settings),
             _synthetic(settings),
+            stream.measure(settings),
         ]
 
 
