@@ -7,7 +7,7 @@ measured this time stays as it was. One thread on a CPU.
 examples:
   dev/bench.py
   dev/bench.py --only ppi decode
-  dev/bench.py --only gpu ppi decode training devices  # on a GPU, three minutes
+  dev/bench.py --rounds 5 --only gpu ppi decode training devices  # on a GPU, some four minutes
   dev/bench.py --quick --page "" --output output/bench_quick.json
 """
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-__all__ = ["Contender", "Settings", "Timing", "alternate", "peak_memory"]
+__all__ = ["Contender", "Settings", "Timing", "alternate", "peak_memory", "wait_for_gpu"]
 
 
 #: A turn lasts about so long, seconds, but for contenders that need longer for one run or could run more often.
@@ -57,11 +57,11 @@ def alternate(contenders: list[Contender], rounds: int) -> list[Timing]:
     repeats = [_runs_in_a_turn(contender) for contender in contenders]
     for _ in range(rounds):
         for contender, runs, wall, processor in zip(contenders, repeats, walls, processors, strict=True):
-            _wait_for_gpu()
+            wait_for_gpu()
             started, used = time.perf_counter(), time.process_time()
             for _ in range(runs):
                 contender.run()
-            _wait_for_gpu()
+            wait_for_gpu()
             wall.append((time.perf_counter() - started) / runs)
             processor.append((time.process_time() - used) / runs)
     return [
@@ -102,7 +102,7 @@ def _allocations(events: list[Any]) -> Iterator[tuple[int, int]]:
 def _runs_in_a_turn(contender: Contender) -> int:
     started = time.perf_counter()
     contender.run()
-    _wait_for_gpu()
+    wait_for_gpu()
     return min(max(round(_TURN_S / max(time.perf_counter() - started, 1e-9)), 1), _MOST_RUNS)
 
 
@@ -110,6 +110,6 @@ def _ratio(ours: list[float], reference: list[float]) -> float:
     return statistics.median(a / max(b, 1e-9) for a, b in zip(ours, reference, strict=True))
 
 
-def _wait_for_gpu() -> None:
+def wait_for_gpu() -> None:
     if torch.cuda.is_available():
         torch.cuda.synchronize()

@@ -1,4 +1,4 @@
-"""Contest: a training step against Faster R-CNN's on the same backbone and batch, and what changes its speed."""
+"""Contest: a training step against Faster R-CNN's on the same backbone and batch; what changes its speed."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch import nn
 
 from lcrnet_d2.structures import BODY13, PERSON
 
+from . import throughput
 from .models import BASES, FASTER, OURS, TINY, build_models, network_inputs
 from .report import Table, compare
 from .timing import Contender, Settings
@@ -41,7 +42,7 @@ def measure(settings: Settings) -> list[Table]:
         tables.append(compare(title, contenders, rounds, memory=True)[0])
         if base == "Lite0-FPN" or settings.device == "cuda":
             tables.append(_variants(base, models[OURS], batch, settings))
-    return tables
+    return [*tables, throughput.measure(settings)] if settings.quick or settings.device == "cuda" else tables
 
 
 def training_step(
@@ -74,8 +75,8 @@ def _variants(base: str, model: nn.Module, batch: list[dict[str, Any]], settings
         Contender(f"AMP ({str(half).removeprefix('torch.')})", training_step(model, batch, half)),
         Contender("backbone channels_last", training_step(strided, batch)),
     ]
-    note = "torch.compile of the backbone was not measured: it needs a C++ compiler, or there are tiny sizes."
-    if not settings.quick and (settings.device == "cuda" or shutil.which("g++")):
+    note = "torch.compile of the backbone was not measured: for want of a C++ compiler, or of the minutes it takes."
+    if not settings.quick and settings.device == "cpu" and shutil.which("g++"):
         compiled: Any = copy.deepcopy(model)
         compiled.backbone.compile()
         contenders.append(Contender("backbone compiled", training_step(compiled, batch)))
