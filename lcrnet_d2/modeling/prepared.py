@@ -49,7 +49,8 @@ def _prepare(conv: Any) -> None:
 
 def _pointwise(conv: Any, x: Tensor) -> Tensor:
     """A convolution of 1x1: with one thread PyTorch chooses a product of matrices, which takes a third longer."""
-    if x.is_cpu and x.dtype == conv.weight.dtype == torch.float32 and x.numel() and not torch.jit.is_tracing():
+    traced = torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
+    if x.is_cpu and x.dtype == conv.weight.dtype == torch.float32 and x.numel() and not traced:
         x = torch.mkldnn_convolution(x, conv.weight, conv.bias, conv.padding, conv.stride, conv.dilation, conv.groups)
     else:
         x = F.conv2d(x, conv.weight, conv.bias, conv.stride, conv.padding, conv.dilation, conv.groups)
