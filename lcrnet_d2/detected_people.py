@@ -30,7 +30,7 @@ _WEIGHT_OUTSIDE = 0.04
 _J = -1  # in shapes: the number of joints
 
 
-def _rows(key: str, *shape: int, digits: int | None = None, dtype: type = np.float32, **default: None) -> Any:
+def _rows(key: str, *shape: int, digits: int | None = None, dtype: type = np.float32, **default: Any) -> Any:
     """A field with a row per person, of this shape, and how `PERSON_FIELDS` has files write it."""
     return field(metadata={"key": key, "shape": shape, "digits": digits, "dtype": dtype}, **default)
 
@@ -117,15 +117,10 @@ class DetectedPeople:
     @classmethod
     def nobody(cls, skeleton: Skeleton, image_size: tuple[int, int]) -> DetectedPeople:
         """N = 0."""
-        return cls(
-            skeleton,
-            image_size,
-            **{
-                name: np.zeros((0, *person_shape(name, len(skeleton))), about["dtype"])
-                for name, about in PERSON_FIELDS.items()
-                if name not in OPTIONAL_FIELDS
-            },
-        )
+        required = PERSON_FIELDS.keys() - set(OPTIONAL_FIELDS)
+        shapes = {name: (0, *person_shape(name, len(skeleton))) for name in required}
+        arrays: dict[str, Any] = {name: np.zeros(shapes[name], PERSON_FIELDS[name]["dtype"]) for name in required}
+        return cls(skeleton, image_size, **arrays)
 
     def __len__(self) -> int:
         return len(self.scores)

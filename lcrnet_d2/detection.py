@@ -9,15 +9,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Literal, TypeVar
 
 import numpy as np
 from tqdm import tqdm
 
 from .data import ImageFileError, read_image
 from .detected_people import DetectedPeople
+from .outputs.html_viewer import PosePage
 from .outputs.pose_export import PoseExport, default_camera
 from .outputs.pose_file import PosedImage
-from .outputs.pose_page import PosePage
 from .placement import Camera
 from .predictor import PosePredictor
 from .sharding import Shard
@@ -26,7 +27,7 @@ from .structures.whole_files import short_name
 from .video.frames import Frame, VideoReader, VideoWriter
 from .video.smoothing import PoseSmoother
 from .video.tracking import PoseTracker
-from .visualization import common_bounds, draw_people, scene_of, write_picture
+from .visualization import common_bounds, draw_people, scene_of, write_image
 
 __all__ = [
     "VIDEO_SUFFIXES",
@@ -39,6 +40,7 @@ __all__ = [
 
 VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".gif"}
 _LOGGER = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class DetectionOptions:
         pictures: draw and write annotated pictures, or a video of them.
         html: write an interactive page.
         skeleton: whose joints to give; None: the model's.
-        camera_of: the camera that took the picture the people are in.
+        camera_of: the camera that took the image the people are in.
         floor: write world coordinates of a video, whose camera stands still.
         track, smooth: of videos.
     """
@@ -82,14 +84,14 @@ def detect_in_images(
     export = PoseExport(output, options.skeleton or predictor.skeleton, options.save, options.camera_of)
     with predictor.cache(output) as cache:
         with export:
-            for number, (file, image, found) in enumerate(_found_in_files(predictor.asking(cache), files)):
-                people = export.add(PosedImage(str(file), found, image if isinstance(image, str) else ""))
-                if people is None or isinstance(image, str):
+            for number, ((file, image, error), found) in enumerate(_found_in_files(predictor.asking(cache), files)):
+                people = export.add(PosedImage(str(file), found, error))
+                if people is None or image is None:
                     continue
                 if options.html:
                     page.add(people, image, file.name)
                 if options.pictures:
-                    write_picture(output / f"{number:04d}_{short_name(file.stem)}.png", draw_people(image, people))
+                    write_image(output / f"{number:04d}_{short_name(file.stem)}.png", draw_people(image, people))
         cache.remove()
     page.write(output / "people.html", f"People in {len(files)} images")
     return export.images
@@ -110,26 +112,36 @@ def predict_share(predictor: PosePredictor, files: list[Path], output: Path, sha
 
 def _found_in_files(
     predictor: PosePredictor, files: list[Path]
-) -> Iterator[tuple[Path, np.ndarray | str, DetectedPeople | None]]:
-    """Every file with its (H, W, 3) RGB pixels and people; or with the reason why there are none."""
-    waiting = iter(files)
-    with tqdm(total=len(files), unit="image", desc="detecting") as progress:
-        while chunk := list(islice(waiting, predictor.batch_size)):
-            images = [_read_or_report(file) for file in chunk]
-            found = iter(predictor([image for image in images if isinstance(image, np.ndarray)], "RGB"))
-            for file, image in zip(chunk, images, strict=True):
-                progress.update()
-                yield file, image, None if isinstance(image, str) else next(found)
+) -> Iterator[tuple[tuple[Path, np.ndarray | None, str], DetectedPeople | None]]:
+    """Every file with its (H, W, 3) RGB pixels or the reason why there are none, and its people."""
+    read = ((file, *_read_or_report(file)) for file in files)
+    found = _with_people(predictor, read, lambda item: item[1], "RGB", predictor.batch_size)
+    yield from tqdm(found, total=len(files), unit="image", desc="detecting")
 
 
-def _read_or_report(file: Path) -> np.ndarray | str:
-    """(H, W, 3) RGB pixels, upright; or why there are none."""
+def _with_people(
+    predictor: PosePredictor,
+    items: Iterator[_T],
+    image_of: Callable[[_T], np.ndarray | None],
+    image_format: Literal["BGR", "RGB"],
+    batch_size: int,
+) -> Iterator[tuple[_T, DetectedPeople | None]]:
+    """Every item with the people of its image, or None where it has no image."""
+    while chunk := list(islice(items, batch_size)):
+        images = [image_of(item) for item in chunk]
+        found = iter(predictor([image for image in images if image is not None], image_format))
+        for item, image in zip(chunk, images, strict=True):
+            yield item, None if image is None else next(found)
+
+
+def _read_or_report(file: Path) -> tuple[np.ndarray | None, str]:
+    """(H, W, 3) RGB pixels, upright, and ""; or None and why there are none."""
     try:
-        return read_image(file, "RGB")
+        return read_image(file, "RGB"), ""
     except (FileNotFoundError, ImageFileError) as error:
         hint = " (tools/demo.py takes videos with --video-input)" if file.suffix.lower() in VIDEO_SUFFIXES else ""
         _LOGGER.error("%s%s", error, hint)
-        return f"{error}{hint}"
+        return None, f"{error}{hint}"
 
 
 class ImageSequence:
@@ -151,8 +163,8 @@ class ImageSequence:
 
     def __iter__(self) -> Iterator[Frame]:
         for number, file in enumerate(self._files):
-            image = _read_or_report(file)
-            yield Frame(number, number / self.fps, None if isinstance(image, str) else image[:, :, ::-1])
+            image, _ = _read_or_report(file)
+            yield Frame(number, number / self.fps, None if image is None else image[:, :, ::-1])
 
     def __enter__(self) -> ImageSequence:
         return self
@@ -185,7 +197,9 @@ def detect_in_video(
     export = PoseExport(output, skeleton, options.save, options.camera_of, video.fps, options.floor)
     with VideoWriter(target, video.fps) as writer:
         with video, contextlib.suppress(KeyboardInterrupt), export:
-            followed = _followed(_found_in_frames(predictor, islice(video, max_frames), batch_size), options)
+            frames = islice(video, max_frames)
+            found = _with_people(predictor, frames, lambda frame: frame.image, "BGR", batch_size)
+            followed = _followed(found, options)
             for frame, people in tqdm(followed, total=max_frames or video.num_frames, unit="frame", desc="detecting"):
                 file = video.file_of(frame.number)
                 error = "" if people is not None else f"{file}: frame {frame.number} does not decode"
@@ -203,16 +217,6 @@ def detect_in_video(
             _draw_again(video, shown, writer)
     page.write(output / "people.html", f"People in {video.name}")
     return export.images
-
-
-def _found_in_frames(
-    predictor: PosePredictor, frames: Iterator[Frame], batch_size: int
-) -> Iterator[tuple[Frame, DetectedPeople | None]]:
-    """Every frame with its people; None where it did not decode."""
-    while chunk := list(islice(frames, batch_size)):
-        found = iter(predictor([frame.image for frame in chunk if frame.image is not None], "BGR"))
-        for frame in chunk:
-            yield frame, None if frame.image is None else next(found)
 
 
 def _followed(

@@ -23,7 +23,7 @@ from ..structures import Skeleton, bone_colour, person_colour
 from ..structures.whole_files import write_text
 from ..visualization import LARGE_SPREAD_M, common_bounds, encoded_jpeg, is_inferred, person_numbers, scene_of
 
-__all__ = ["shown_size", "write_html"]
+__all__ = ["PosePage", "write_html"]
 
 _LONGEST_SIDE = 960  # px of an embedded image; with quality 80 some 60 kB
 _JPEG_QUALITY = 80
@@ -67,6 +67,41 @@ def write_html(
     heading = html.escape(title.encode(errors="backslashreplace").decode()).replace("{", "&#123;")  # odd file names
     page = template.replace("{{title}}", heading)
     write_text(path, page.replace("{{data}}", _script_safe(content)))
+
+
+class PosePage:
+    """Frames of which every one, every second, every fourth ... is kept, so that a page stays small.
+
+    Attributes:
+        stride: every so-manieth frame is kept.
+    """
+
+    def __init__(self, most_frames: int = 200, *, one_scene: bool = False) -> None:
+        """
+        Args:
+            most_frames: at 60 kB a frame, 200 are a page of 12 MB.
+            one_scene: of `write_html`.
+        """
+        self.stride = 1
+        self._one_scene = one_scene
+        self._most_frames = most_frames
+        self._seen = 0
+        self._frames: list[tuple[DetectedPeople, np.ndarray, str]] = []
+
+    def add(self, people: DetectedPeople, image: np.ndarray, name: str) -> None:
+        """The next frame: its people, (H, W, 3) RGB pixels, and what it is called."""
+        if self._seen % self.stride == 0:
+            self._frames.append((people, _shown_size(image), name))  # 200 photos of 12 megapixels would take 7 GB
+        self._seen += 1
+        if len(self._frames) > self._most_frames:
+            self._frames = self._frames[::2]
+            self.stride *= 2
+
+    def write(self, path: str | Path, title: str) -> None:
+        """Writes the page, whole or not at all; none if no frame was added."""
+        if self._frames:
+            people, images, names = zip(*self._frames, strict=True)
+            write_html(people, images, path, title, names, one_scene=self._one_scene)
 
 
 def _skeleton(skeleton: Skeleton) -> dict[str, Any]:
@@ -124,7 +159,7 @@ def _listed(values: np.ndarray, digits: int) -> list[Any]:
     return [row.tolist() if np.isfinite(row).all() else None for row in rounded]
 
 
-def shown_size(image: np.ndarray) -> np.ndarray:
+def _shown_size(image: np.ndarray) -> np.ndarray:
     """The image as a page keeps it: itself, or scaled to 960 px."""
     height, width = image.shape[:2]
     scale = _LONGEST_SIDE / max(height, width)
@@ -135,7 +170,7 @@ def shown_size(image: np.ndarray) -> np.ndarray:
 
 
 def _data_url(image: np.ndarray) -> str:
-    encoded = encoded_jpeg(shown_size(image), _JPEG_QUALITY)
+    encoded = encoded_jpeg(_shown_size(image), _JPEG_QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(encoded).decode()
 
 

@@ -134,13 +134,13 @@ def _posed_image(entry: dict[str, Any], arrays: dict[str, np.ndarray], skeleton:
     """Of what either file says of an image and its people, keypoints_2d in COCO pixel indices."""
     people = None
     if "error" not in entry:
-        camera = entry["camera"] and dict(entry["camera"])
+        camera = dict(entry["camera"] or {})
         arrays["keypoints_2d"] = arrays["keypoints_2d"] + np.float32(PIXEL_CENTRE)
         people = DetectedPeople(
             skeleton,
             (entry["height"], entry["width"]),
             **arrays,
-            camera=camera and _CAMERAS[camera.pop("kind")](**camera),
+            camera=_CAMERAS[camera.pop("kind")](**camera) if camera else None,
             interpolated=tuple(entry["interpolated"]),
         )
     return PosedImage(entry["file_name"], people, entry.get("error", ""), entry.get("frame"), entry.get("time"))
