@@ -24,7 +24,7 @@ from lcrnet_d2.data.datasets.pose_json import load_pose_json
 from lcrnet_d2.detected_people import DetectedPeople
 from lcrnet_d2.outputs.pose_file import read_poses
 from lcrnet_d2.structures import BODY13
-from lcrnet_d2.visualization import draw_people_2d, write_picture
+from lcrnet_d2.visualization import draw_people_2d, write_image
 from lcrnet_d2.visualization.canvas import line
 
 _COLUMNS, _CELL, _GAP, _LIMB = 4, 360, 8, 4  # the last three in px
@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
         found = {Path(image.file_name).name: image.people for image in read_poses(args.poses)}
         names = drawn_at_random(annotated, found, args.count, args.seed)
         cells = [cell(annotated[name], found[name], args.without_photos) for name in names]
-        write_picture(args.output, sheet(cells))
+        write_image(args.output, sheet(cells))
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1

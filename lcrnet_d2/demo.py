@@ -1,7 +1,7 @@
-"""Finds everyone's 2D and 3D pose in pictures, a video or a webcam; writes annotated pictures and poses.
+"""Finds everyone's 2D and 3D pose in images, a video or a webcam; writes annotated images and poses.
 
 Every person is placed before the camera (Fig. 7 of the paper): without --focal-length, --fov or --orthographic, before
-one with 60 degrees along the longer side of the picture. docs/outputs.md describes what is written.
+one with 60 degrees along the longer side of the image. docs/outputs.md describes what is written.
 
 examples:
   python -m lcrnet_d2 photo.jpg             # or lcrnet_d2 photo.jpg; tools/demo.py is the same
@@ -96,7 +96,7 @@ def summary(images: list[PosedImage], output: Path) -> str:
 
 
 def earlier_results(folder: Path, start: float) -> str:
-    """A line about files that this run did not write: pictures of other photos would pass for its own."""
+    """A line about files that this run did not write: drawings of other photos would pass for its own."""
     start -= 2  # s, how finely FAT knows the time of a file
     older = sorted(path.name for path in folder.iterdir() if path.is_file() and path.stat().st_mtime < start)
     return f"\nnot of this run, and left there: {older[0]} and {len(older) - 1} more" if older else ""
@@ -188,7 +188,7 @@ def options_of(args: argparse.Namespace) -> DetectionOptions:
 
 
 def camera_of(people: DetectedPeople, args: argparse.Namespace) -> Camera:
-    """The camera the options describe, for the picture the people are in."""
+    """The camera the options describe, for the image the people are in."""
     if args.orthographic:
         points, poses = torch.from_numpy(people.keypoints_2d), torch.from_numpy(people.poses_3d)
         return OrthographicCamera.fitted(points, poses, people.image_size)
@@ -220,7 +220,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--skeleton", choices=sorted(OUTPUT_SKELETONS), help="joints to give (default: the model's)")
     camera = parser.add_argument_group("camera")
     lens = camera.add_mutually_exclusive_group()
-    fov_help = f"degrees along the longer side of the picture (default {DEFAULT_FOV:g})"
+    fov_help = f"degrees along the longer side of the image (default {DEFAULT_FOV:g})"
     lens.add_argument("--fov", type=_degrees, default=DEFAULT_FOV, help=fov_help)
     lens.add_argument("--focal-length", type=_positive, nargs="+", metavar="PX", help="in px: one, or fx and fy")
     lens.add_argument("--orthographic", action="store_true", help="no perspective: people get no depth")

@@ -7,8 +7,8 @@ y down, z away).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, overload
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from .structures import Skeleton
 if TYPE_CHECKING:
     from detectron2.structures import Instances
 
-__all__ = ["DetectedPeople", "DetectedPerson", "points_in_image"]
+__all__ = ["OPTIONAL_FIELDS", "PERSON_FIELDS", "DetectedPeople", "person_shape", "points_in_image"]
 
 #: Weight, in placement, of a joint inferred outside the image beside one inside it: best where it is five times as
 #: uncertain. With 20 px beside 4 px and a third of the joints outside, the median error of people 2 to 5 m away is
@@ -27,41 +27,17 @@ __all__ = ["DetectedPeople", "DetectedPerson", "points_in_image"]
 _WEIGHT_OUTSIDE = 0.04
 
 
-@dataclass(frozen=True)
-class DetectedPerson:
-    """One row of `DetectedPeople`; the same fields, one person each.
+_J = -1  # in shapes: the number of joints
 
-    Attributes:
-        skeleton: names the joints.
-        score, confidence: see `DetectedPeople`.
-        box: (4,) px.
-        keypoints_2d: (J, 2) px.
-        pose_3d: (J, 3) m, relative to the body centre.
-        in_image: (J,) bool.
-        spread_2d: (J,) px.
-        spread_3d: (J,) m.
-        anchor: class of the seed.
-        translation: (3,) m, place of the body centre; None if not placed.
-        identity: number of the person across frames; None without tracking.
-    """
 
-    skeleton: Skeleton
-    score: float
-    confidence: float
-    box: np.ndarray
-    keypoints_2d: np.ndarray
-    pose_3d: np.ndarray
-    in_image: np.ndarray
-    spread_2d: np.ndarray
-    spread_3d: np.ndarray
-    anchor: int
-    translation: np.ndarray | None
-    identity: int | None
+def _rows(key: str, *shape: int, digits: int | None = None, dtype: type = np.float32, **default: Any) -> Any:
+    """A field with a row per person, of this shape, and how `PERSON_FIELDS` has files write it."""
+    return field(metadata={"key": key, "shape": shape, "digits": digits, "dtype": dtype}, **default)
 
 
 @dataclass(frozen=True)
 class DetectedPeople:
-    """Everyone found in one image, best score first; `len`, iteration and `people[i]` give persons.
+    """Everyone found in one image, best score first; `people[i]` and iteration give one, as people of length 1.
 
     Attributes:
         skeleton: names the J joints and the bones between them.
@@ -89,26 +65,26 @@ class DetectedPeople:
 
     skeleton: Skeleton
     image_size: tuple[int, int]
-    scores: np.ndarray
-    confidences: np.ndarray
-    boxes: np.ndarray
-    keypoints_2d: np.ndarray
-    poses_3d: np.ndarray
-    in_image: np.ndarray
-    spreads_2d: np.ndarray
-    spreads_3d: np.ndarray
-    anchors: np.ndarray
-    translations: np.ndarray | None = None
-    identities: np.ndarray | None = None
+    scores: np.ndarray = _rows("score")
+    confidences: np.ndarray = _rows("confidence")
+    boxes: np.ndarray = _rows("box", 4, digits=2)
+    keypoints_2d: np.ndarray = _rows("keypoints_2d", _J, 2, digits=3)
+    poses_3d: np.ndarray = _rows("pose_3d", _J, 3, digits=5)
+    in_image: np.ndarray = _rows("in_image", _J, dtype=bool)
+    spreads_2d: np.ndarray = _rows("spread_2d", _J, digits=3)
+    spreads_3d: np.ndarray = _rows("spread_3d", _J, digits=5)
+    anchors: np.ndarray = _rows("anchor_class", dtype=np.int64)
+    translations: np.ndarray | None = _rows("translation", 3, digits=5, default=None)
+    identities: np.ndarray | None = _rows("identity", dtype=np.int64, default=None)
     camera: Camera | None = None
     interpolated: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n, j = len(self.scores), len(self.skeleton)
-        for name, tail in _shapes(j).items():
-            values = getattr(self, name)
-            if values is not None and values.shape != (n, *tail):
-                raise ValueError(f"{name} of {n} people with {j} joints has shape {values.shape}, not {(n, *tail)}")
+        for name in PERSON_FIELDS:
+            values, shape = getattr(self, name), (n, *person_shape(name, j))
+            if values is not None and values.shape != shape:
+                raise ValueError(f"{name} of {n} people with {j} joints has shape {values.shape}, not {shape}")
 
     @classmethod
     def from_instances(cls, instances: Instances, skeleton: Skeleton) -> DetectedPeople:
@@ -121,18 +97,18 @@ class DetectedPeople:
         missing = [name for name in (*needed, "pred_spreads_2d", "pred_spreads_3d") if not instances.has(name)]
         if missing:
             raise ValueError(f"the instances lack {missing}; are they an LCR-Net's?")
-        height, width = instances.image_size
-        points = _array(instances.pred_keypoints)[..., :2]
-        spreads_2d = _array(instances.pred_spreads_2d) * np.array([width, height], dtype=np.float32)
+        size = instances.image_size
+        keypoints_2d = _array(instances.pred_keypoints)[..., :2]
+        spreads_2d = _array(instances.pred_spreads_2d) * np.array(size[::-1], dtype=np.float32)
         return cls(
             skeleton=skeleton,
-            image_size=(height, width),
+            image_size=size,
             scores=_array(instances.scores),
             confidences=_array(instances.pred_confidences),
             boxes=_array(instances.pred_boxes.tensor),
-            keypoints_2d=points,
+            keypoints_2d=keypoints_2d,
             poses_3d=_array(instances.pred_poses_3d),
-            in_image=points_in_image(points, (height, width)),
+            in_image=points_in_image(keypoints_2d, size),
             spreads_2d=np.linalg.norm(spreads_2d, axis=-1),
             spreads_3d=_array(instances.pred_spreads_3d),
             anchors=_array(instances.pred_anchors),
@@ -141,45 +117,24 @@ class DetectedPeople:
     @classmethod
     def nobody(cls, skeleton: Skeleton, image_size: tuple[int, int]) -> DetectedPeople:
         """N = 0."""
-        empty = {name: np.zeros((0, *tail), dtype=np.float32) for name, tail in _shapes(len(skeleton)).items()}
-        empty |= {"in_image": empty["in_image"].astype(bool), "anchors": np.zeros(0, dtype=np.int64)}
-        return cls(skeleton, image_size, **{**empty, "translations": None, "identities": None})
+        required = PERSON_FIELDS.keys() - set(OPTIONAL_FIELDS)
+        shapes = {name: (0, *person_shape(name, len(skeleton))) for name in required}
+        arrays: dict[str, Any] = {name: np.zeros(shapes[name], PERSON_FIELDS[name]["dtype"]) for name in required}
+        return cls(skeleton, image_size, **arrays)
 
     def __len__(self) -> int:
         return len(self.scores)
 
-    def __iter__(self) -> Iterator[DetectedPerson]:
+    def __getitem__(self, rows: int | slice | np.ndarray | list[int]) -> DetectedPeople:
+        """One person (a view), or some of them (slice, bool or index array)."""
+        if isinstance(rows, int | np.integer):
+            row = range(len(self))[rows]
+            rows = slice(row, row + 1)
+        arrays = {name: getattr(self, name) for name in PERSON_FIELDS}
+        return replace(self, **{name: None if values is None else values[rows] for name, values in arrays.items()})
+
+    def __iter__(self) -> Iterator[DetectedPeople]:
         return (self[i] for i in range(len(self)))
-
-    @overload
-    def __getitem__(self, rows: int) -> DetectedPerson: ...
-    @overload
-    def __getitem__(self, rows: slice | np.ndarray | list[int]) -> DetectedPeople: ...
-
-    def __getitem__(self, rows: int | slice | np.ndarray | list[int]) -> DetectedPerson | DetectedPeople:
-        """One person, or some of them (slice, bool or index array)."""
-        if not isinstance(rows, int | np.integer):
-            chosen = {name: None if v is None else v[rows] for name, v in self._arrays().items()}
-            return replace(self, **chosen)
-        i = int(rows)
-        return DetectedPerson(
-            skeleton=self.skeleton,
-            score=float(self.scores[i]),
-            confidence=float(self.confidences[i]),
-            box=self.boxes[i],
-            keypoints_2d=self.keypoints_2d[i],
-            pose_3d=self.poses_3d[i],
-            in_image=self.in_image[i],
-            spread_2d=self.spreads_2d[i],
-            spread_3d=self.spreads_3d[i],
-            anchor=int(self.anchors[i]),
-            translation=None if self.translations is None else self.translations[i],
-            identity=None if self.identities is None else int(self.identities[i]),
-        )
-
-    def _arrays(self) -> dict[str, np.ndarray | None]:
-        """The fields that have a row per person."""
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.name in _shapes(0)}
 
     def placed(self, camera: Camera) -> DetectedPeople:
         """The same people with `translations`: where each stands before `camera` (Fig. 7).
@@ -187,9 +142,8 @@ class DetectedPeople:
         Joints inferred outside the image, which nothing was seen of, count a twenty-fifth of the others.
         """
         weights = np.where(self.in_image, 1.0, _WEIGHT_OUTSIDE)
-        poses_2d, poses_3d = torch.from_numpy(self.keypoints_2d), torch.from_numpy(self.poses_3d)
-        translations = place_people(poses_2d, poses_3d, camera, torch.from_numpy(weights)).numpy()
-        return replace(self, translations=translations, camera=camera)
+        keypoints_2d, poses_3d, weights = map(torch.from_numpy, (self.keypoints_2d, self.poses_3d, weights))
+        return replace(self, translations=place_people(keypoints_2d, poses_3d, camera, weights).numpy(), camera=camera)
 
     def placed_by_default(self) -> DetectedPeople:
         """Themselves where they have been placed; else placed before the camera that nothing is known about."""
@@ -206,27 +160,19 @@ class DetectedPeople:
         return self.poses_3d + self.translations[:, None]
 
 
+#: Array of `DetectedPeople` -> its name, digits and type in files of poses.
+PERSON_FIELDS = {f.name: f.metadata for f in fields(DetectedPeople) if f.metadata}
+OPTIONAL_FIELDS = ("translations", "identities")
+
+
+def person_shape(name: str, num_joints: int) -> tuple[int, ...]:
+    """Of one person's row of this array."""
+    return tuple(num_joints if side == _J else side for side in PERSON_FIELDS[name]["shape"])
+
+
 def points_in_image(points: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
     """(...) bool: which (..., 2) px lie on the (H, W) image; NaN does not."""
-    height, width = image_size
-    return np.asarray(np.logical_and(points >= 0, points < np.array([width, height])).all(-1))
-
-
-def _shapes(j: int) -> dict[str, tuple[int, ...]]:
-    """Shapes behind N."""
-    return {
-        "scores": (),
-        "confidences": (),
-        "boxes": (4,),
-        "keypoints_2d": (j, 2),
-        "poses_3d": (j, 3),
-        "in_image": (j,),
-        "spreads_2d": (j,),
-        "spreads_3d": (j,),
-        "anchors": (),
-        "translations": (3,),
-        "identities": (),
-    }
+    return np.asarray(np.logical_and(points >= 0, points < image_size[::-1]).all(-1))
 
 
 def _array(values: torch.Tensor) -> np.ndarray:

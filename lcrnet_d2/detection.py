@@ -9,15 +9,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from tqdm import tqdm
 
 from .data import ImageFileError, read_image
 from .detected_people import DetectedPeople
+from .outputs.html_viewer import PosePage
 from .outputs.pose_export import PoseExport, default_camera
 from .outputs.pose_file import PosedImage
-from .outputs.pose_page import PosePage
 from .placement import Camera
 from .predictor import PosePredictor
 from .prefetch import prefetched
@@ -27,7 +28,7 @@ from .structures.whole_files import short_name
 from .video.frames import Frame, VideoReader, VideoWriter
 from .video.smoothing import PoseSmoother
 from .video.tracking import PoseTracker
-from .visualization import common_bounds, draw_people, scene_of, write_picture
+from .visualization import common_bounds, draw_people, scene_of, write_image
 
 __all__ = [
     "VIDEO_SUFFIXES",
@@ -40,6 +41,7 @@ __all__ = [
 
 VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".gif"}
 _LOGGER = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class DetectionOptions:
         pictures: draw and write annotated pictures, or a video of them.
         html: write an interactive page.
         skeleton: whose joints to give; None: the model's.
-        camera_of: the camera that took the picture the people are in.
+        camera_of: the camera that took the image the people are in.
         floor: write world coordinates of a video, whose camera stands still.
         track, smooth: of videos.
     """
@@ -85,14 +87,14 @@ def detect_in_images(
         # A thread predicts while this one draws and writes; files are read by a third (`PosePredictor.stream`).
         results = prefetched(_found_in_files(predictor.asking(cache), files), predictor.batch_size)
         with export, contextlib.closing(results):
-            for number, (file, image, found) in enumerate(results):
-                people = export.add(PosedImage(str(file), found, image if isinstance(image, str) else ""))
-                if people is None or isinstance(image, str):
+            for number, ((file, image, error), found) in enumerate(results):
+                people = export.add(PosedImage(str(file), found, error))
+                if people is None or image is None:
                     continue
                 if options.html:
                     page.add(people, image, file.name)
                 if options.pictures:
-                    write_picture(output / f"{number:04d}_{short_name(file.stem)}.png", draw_people(image, people))
+                    write_image(output / f"{number:04d}_{short_name(file.stem)}.png", draw_people(image, people))
         cache.remove()
     page.write(output / "people.html", f"People in {len(files)} images")
     return export.images
@@ -113,23 +115,22 @@ def predict_share(predictor: PosePredictor, files: list[Path], output: Path, sha
 
 def _found_in_files(
     predictor: PosePredictor, files: list[Path]
-) -> Iterator[tuple[Path, np.ndarray | str, DetectedPeople | None]]:
-    """Every file with its (H, W, 3) RGB pixels and people; or with the reason why there are none."""
-    read = ((file, _read_or_report(file)) for file in files)
-    found = predictor.stream(read, lambda item: None if isinstance(item[1], str) else item[1], "RGB")
+) -> Iterator[tuple[tuple[Path, np.ndarray | None, str], DetectedPeople | None]]:
+    """Every file with its (H, W, 3) RGB pixels or the reason why there are none, and its people."""
+    read = ((file, *_read_or_report(file)) for file in files)
+    found = predictor.stream(read, lambda item: item[1], "RGB")
     with contextlib.closing(found):
-        for (file, image), people in tqdm(found, total=len(files), unit="image", desc="detecting"):
-            yield file, image, people
+        yield from tqdm(found, total=len(files), unit="image", desc="detecting")
 
 
-def _read_or_report(file: Path) -> np.ndarray | str:
-    """(H, W, 3) RGB pixels, upright; or why there are none."""
+def _read_or_report(file: Path) -> tuple[np.ndarray | None, str]:
+    """(H, W, 3) RGB pixels, upright, and ""; or None and why there are none."""
     try:
-        return read_image(file, "RGB")
+        return read_image(file, "RGB"), ""
     except (FileNotFoundError, ImageFileError) as error:
         hint = " (tools/demo.py takes videos with --video-input)" if file.suffix.lower() in VIDEO_SUFFIXES else ""
         _LOGGER.error("%s%s", error, hint)
-        return f"{error}{hint}"
+        return None, f"{error}{hint}"
 
 
 class ImageSequence:
@@ -151,8 +152,8 @@ class ImageSequence:
 
     def __iter__(self) -> Iterator[Frame]:
         for number, file in enumerate(self._files):
-            image = _read_or_report(file)
-            yield Frame(number, number / self.fps, None if isinstance(image, str) else image[:, :, ::-1])
+            image, _ = _read_or_report(file)
+            yield Frame(number, number / self.fps, None if image is None else image[:, :, ::-1])
 
     def __enter__(self) -> ImageSequence:
         return self

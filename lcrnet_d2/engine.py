@@ -7,7 +7,6 @@ from __future__ import annotations
 import logging
 import weakref
 from collections import OrderedDict
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from .data import LCRNetDatasetMapper, load_anchor_poses
 from .evaluation import COCOKeypointEvaluator, PoseEvaluator
 from .modeling import prepared_for_inference, with_test_time_augmentation
 from .pose_lifting import WithPoseLifting, build_pose_lifting
-from .prediction_cache import PredictionCache, inference_settings, prediction_cache
+from .prediction_cache import PredictionCache, inference_settings
 from .structures import SKELETONS, AnchorPoses
 from .training.finite_steps import GradientCheck, LossCheck, diagnose_nonfinite_step
 from .training.gradient_clipping import add_gradient_clipping
@@ -269,12 +268,12 @@ def _chosen_thresholds(cfg: CfgNode, network: nn.Module) -> dict[str, float]:
     return {"nms": chosen.nms.score, "ppi": chosen.ppi.score}
 
 
-def _evaluation_cache(cfg: CfgNode, model: nn.Module) -> AbstractContextManager[PredictionCache]:
+def _evaluation_cache(cfg: CfgNode, model: nn.Module) -> PredictionCache:
     """In files where TEST.LCRNET.PREDICTION_CACHE asks for them: to name them, all weights are hashed."""
     network = with_test_time_augmentation(cfg, prepared_for_inference(without_wrapper(model)))
     in_files = cfg.TEST.LCRNET.PREDICTION_CACHE
     folder = Path(cfg.OUTPUT_DIR) / "inference" if in_files else None
-    return prediction_cache(network, folder, inference_settings(cfg) if in_files else "")
+    return PredictionCache(network, folder, inference_settings(cfg) if in_files else "")
 
 
 def _lifted(cfg: CfgNode, network: nn.Module) -> nn.Module:

@@ -59,18 +59,18 @@ class OrthographicCamera:
         return points[..., :2] * self.pixels_per_metre + points.new_tensor([self.cx, self.cy])
 
     @classmethod
-    def fitted(cls, poses_2d: Tensor, poses_3d: Tensor, image_size: tuple[int, int]) -> OrthographicCamera:
+    def fitted(cls, keypoints_2d: Tensor, poses_3d: Tensor, image_size: tuple[int, int]) -> OrthographicCamera:
         """The camera looking at the middle of an (H, W) image that explains best how large everyone appears.
 
         Least squares over one scale for all people and a displacement of each.
 
         Args:
-            poses_2d: (N, J, 2) px. NaN where a joint is not known.
+            keypoints_2d: (N, J, 2) px. NaN where a joint is not known.
             poses_3d: (N, J, 3) m, likewise.
         """
         height, width = image_size
-        known = _known(poses_2d, poses_3d)[..., None]
-        flat, seen = (torch.where(known, v[..., :2].double(), torch.nan) for v in (poses_3d, poses_2d))
+        known = _known(keypoints_2d, poses_3d)[..., None]
+        flat, seen = (torch.where(known, v[..., :2].double(), torch.nan) for v in (poses_3d, keypoints_2d))
         flat, seen = (v - v.nanmean(1, keepdim=True) for v in (flat, seen))
         extent = float(flat.square().nansum())
         scale = float((flat * seen).nansum()) / extent if extent > 0 else 1.0
@@ -80,11 +80,11 @@ class OrthographicCamera:
 Camera = PinholeCamera | OrthographicCamera
 
 
-def place_people(poses_2d: Tensor, poses_3d: Tensor, camera: Camera, weights: Tensor | None = None) -> Tensor:
-    """(N, 3) m: the displacement T of each person for which poses_3d + T projects best onto poses_2d (Fig. 7).
+def place_people(keypoints_2d: Tensor, poses_3d: Tensor, camera: Camera, weights: Tensor | None = None) -> Tensor:
+    """(N, 3) m: the displacement T of each person for which poses_3d + T projects best onto keypoints_2d (Fig. 7).
 
     Args:
-        poses_2d: (N, J, 2) px; joints outside the image are welcome. NaN where a joint is not known.
+        keypoints_2d: (N, J, 2) px; joints outside the image are welcome. NaN where a joint is not known.
         poses_3d: (N, J, 3) m, body-centred.
         camera: an orthographic one leaves the depth T_z at 0.
         weights: (N, J) how much each joint counts; all the same if None.
@@ -93,9 +93,9 @@ def place_people(poses_2d: Tensor, poses_3d: Tensor, camera: Camera, weights: Te
         NaN for a person whose joints all project to one point, which no distance explains, are not finite, or fit
         best behind the camera (2D upside down beside 3D).
     """
-    known = _known(poses_2d, poses_3d)
+    known = _known(keypoints_2d, poses_3d)
     weights = known.double() if weights is None else weights.double() * known
-    pose, seen = (torch.where(known[..., None], v.double(), 0.0) for v in (poses_3d, poses_2d))
+    pose, seen = (torch.where(known[..., None], v.double(), 0.0) for v in (poses_3d, keypoints_2d))
     if isinstance(camera, OrthographicCamera):
         return _place_orthographic(seen, pose, camera, weights).to(poses_3d)
     return _place_perspective(seen, pose, camera, weights).to(poses_3d)
@@ -132,6 +132,6 @@ def _place_perspective(seen: Tensor, pose: Tensor, camera: PinholeCamera, weight
     return torch.where((solvable & (placed[:, 2] > 0))[:, None], placed, torch.nan)
 
 
-def _known(poses_2d: Tensor, poses_3d: Tensor) -> Tensor:
+def _known(keypoints_2d: Tensor, poses_3d: Tensor) -> Tensor:
     """(N, J) bool: joints with a place in both."""
-    return torch.isfinite(poses_2d).all(-1) & torch.isfinite(poses_3d).all(-1)
+    return torch.isfinite(keypoints_2d).all(-1) & torch.isfinite(poses_3d).all(-1)

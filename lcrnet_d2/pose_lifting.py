@@ -48,14 +48,14 @@ class PoseLifting:
         return out
 
     @torch.no_grad()
-    def lifted(self, poses_2d: Tensor, poses_3d: Tensor, image_size: tuple[int, int]) -> Tensor:
+    def lifted(self, keypoints_2d: Tensor, poses_3d: Tensor, image_size: tuple[int, int]) -> Tensor:
         """(N, J, 3) m of 2D poses (N, J, 2) px in an (H, W) image and the network's 3D (N, J, 3) m.
 
         Joints outside the image, which nothing was seen of, are not lifted but completed. Who has too few within
         keeps the network's 3D.
         """
         height, width = image_size
-        points, own = poses_2d.float().cpu(), poses_3d.float().cpu()
+        points, own = keypoints_2d.float().cpu(), poses_3d.float().cpu()
         seen = ((points >= 0) & (points < points.new_tensor([width, height]))).all(-1)
         trusted = seen & is_liftable(seen, self.lifter.skeleton)[:, None]
         sizes = points.new_tensor([height, width]).expand(len(points), 2)

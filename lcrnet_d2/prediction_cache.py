@@ -11,8 +11,6 @@ import logging
 import shutil
 import uuid
 from collections import ChainMap
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +23,17 @@ from .checkpoint import without_wrapper
 from .checkpoint.array_pickle import load_torch_file
 from .structures.whole_files import whole_file
 
-__all__ = ["PredictionCache", "image_key", "inference_settings", "prediction_cache"]
+__all__ = ["PredictionCache", "image_key", "inference_settings"]
 
 _IMAGES_PER_FILE = 200
 _Record = dict[str, Any]
 
 
 class PredictionCache(nn.Module):
-    """Stands in for a model in inference, and runs it for the images it has not been given before."""
+    """Stands in for a model in inference, and runs it for the images it has not been given before.
+
+    Whatever ends a `with` of it, all that was predicted is in files, unless they were removed.
+    """
 
     def __init__(self, model: nn.Module, folder: Path | None = None, settings: str = "") -> None:
         """
@@ -70,6 +71,12 @@ class PredictionCache(nn.Module):
                 self.write()
         return [{"instances": _unpack(answers[key]).to(self._device)} for key in keys]
 
+    def __enter__(self) -> PredictionCache:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.write()
+
     def write(self) -> None:
         """Writes what no file holds yet, where there are files."""
         if not self._new or self.folder is None:
@@ -85,16 +92,6 @@ class PredictionCache(nn.Module):
         self._found, self._new = {}, {}
         if self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
-
-
-@contextmanager
-def prediction_cache(model: nn.Module, folder: Path | None, settings: str) -> Iterator[PredictionCache]:
-    """Whatever ends this, all that was predicted is in files, unless they were removed."""
-    cache = PredictionCache(model, folder, settings)
-    try:
-        yield cache
-    finally:
-        cache.write()
 
 
 def inference_settings(cfg: CfgNode, half_precision: bool = False) -> str:

@@ -26,7 +26,7 @@ from .data.images import check_image_size, pixels_of
 from .detected_people import DetectedPeople
 from .modeling import prepared_for_inference, with_test_time_augmentation
 from .pose_lifting import build_pose_lifting
-from .prediction_cache import PredictionCache, image_key, inference_settings, prediction_cache
+from .prediction_cache import PredictionCache, image_key, inference_settings
 from .prefetch import prefetched
 from .structures import SKELETONS
 
@@ -162,12 +162,12 @@ class PosePredictor:
         other.network = network
         return other
 
-    def cache(self, folder: Path) -> AbstractContextManager[PredictionCache]:
+    def cache(self, folder: Path) -> PredictionCache:
         """A stand-in for the network (`asking`) that predicts nothing anew which is in the folder's files.
 
         Whatever ends it, its predictions are in files, for the next time, unless they are removed.
         """
-        return prediction_cache(self.network, folder, inference_settings(self.cfg, self.half_precision))
+        return PredictionCache(self.network, folder, inference_settings(self.cfg, self.half_precision))
 
     def _network_input(self, image: Image, image_format: str) -> dict[str, Any]:
         expected = self.cfg.INPUT.FORMAT

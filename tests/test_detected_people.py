@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from detectron2.structures import Boxes, Instances
 
-from lcrnet_d2.detected_people import DetectedPeople, DetectedPerson
+from lcrnet_d2.detected_people import DetectedPeople
 from lcrnet_d2.placement import OrthographicCamera, PinholeCamera
 from lcrnet_d2.structures import BODY13, COCO17
 from people_support import standing_people
@@ -65,15 +65,13 @@ def test_shapes_that_do_not_fit_are_named() -> None:
 def test_one_person_and_some() -> None:
     people = replace(standing_people(3), identities=np.array([7, 5, 9]))
     person = people[1]
-    assert isinstance(person, DetectedPerson)
-    assert person.identity == 5 and person.translation is None and person.score == people.scores[1]
+    assert len(person) == 1 and person.identities.tolist() == [5] and person.scores[0] == people.scores[1]
     assert np.shares_memory(person.keypoints_2d, people.keypoints_2d)  # a view
-    assert [p.identity for p in people[[2, 0]]] == [9, 7]
-    assert [p.identity for p in people[people.scores < 2.5]] == [5, 9]
+    assert [p.identities.item() for p in people[[2, 0]]] == [9, 7] and people[-1].identities.tolist() == [9]
+    assert people[people.scores < 2.5].identities.tolist() == [5, 9]
     assert people[1:].identities is not None and len(people[:0]) == 0
-    # A person shows every row of the people, under its name or its singular.
-    rows = {f.name for f in fields(DetectedPeople)} - {"image_size", "camera", "interpolated"}
-    assert len(fields(DetectedPerson)) == len(rows)
+    with pytest.raises(IndexError):
+        people[3]
 
 
 def test_joints_outside_the_picture() -> None:

@@ -9,7 +9,7 @@ from detectron2.structures import Boxes, Instances
 from torch import nn
 
 from lcrnet_d2.config import load_config
-from lcrnet_d2.prediction_cache import PredictionCache, inference_settings, prediction_cache
+from lcrnet_d2.prediction_cache import PredictionCache, inference_settings
 
 
 class Counting(nn.Module):
@@ -40,7 +40,7 @@ def scores(outputs: list[dict]) -> list[float]:
 
 
 def stopped_after(model: nn.Module, folder: Path, *numbers: int) -> None:
-    with pytest.raises(KeyboardInterrupt), prediction_cache(model, folder, "") as cache:
+    with pytest.raises(KeyboardInterrupt), PredictionCache(model, folder, "") as cache:
         cache(images(*numbers))
         raise KeyboardInterrupt
 
@@ -48,7 +48,7 @@ def stopped_after(model: nn.Module, folder: Path, *numbers: int) -> None:
 def test_what_was_predicted_before_the_stop_is_not_predicted_again(tmp_path: Path) -> None:
     stopped_after(Counting(), tmp_path, 1, 2)
     model = Counting()
-    with prediction_cache(model, tmp_path, "") as cache:
+    with PredictionCache(model, tmp_path, "") as cache:
         outputs = cache(images(3, 1, 2, 4))
     assert model.asked == [3, 4] and scores(outputs) == [3, 1, 2, 4]
     person = outputs[1]["instances"]
@@ -82,7 +82,7 @@ def test_what_several_processes_predicted_is_joined(tmp_path: Path) -> None:
 
 def test_nothing_is_left_once_it_is_removed(tmp_path: Path) -> None:
     stopped_after(Counting(), tmp_path, 1)
-    with prediction_cache(Counting(), tmp_path, "") as cache:
+    with PredictionCache(Counting(), tmp_path, "") as cache:
         cache(images(1, 2))
         cache.remove()
     assert not list(tmp_path.iterdir())
@@ -135,7 +135,7 @@ def test_settings_are_those_the_outputs_depend_on() -> None:
 
 def test_without_a_folder_it_knows_what_it_was_given_itself() -> None:
     model = Counting()
-    with prediction_cache(model, None, "") as cache:
+    with PredictionCache(model, None, "") as cache:
         assert scores(cache(images(1, 2))) == scores(cache(images(1, 2))) == [1, 2]
         cache.remove()
         cache(images(2))

@@ -31,7 +31,7 @@ from lcrnet_d2.demo import check_writable
 from lcrnet_d2.mocap import PoseBase, ViewRanges, random_views
 from lcrnet_d2.structures import BODY13, SKELETONS, AnchorPoses, Skeleton
 from lcrnet_d2.structures.anchor_clustering import cluster_poses, with_mirrored
-from lcrnet_d2.visualization import draw_anchor_poses
+from lcrnet_d2.visualization import anchor_sheet, write_image
 
 
 class Source(NamedTuple):
@@ -67,7 +67,7 @@ def main(argv: list[str] | None = None) -> None:
         provenance["left_out_mean_distance_to_nearest_mm"] = mean_distance_mm(anchors, source.left_out_3d)
     anchors = dataclasses.replace(anchors, provenance=provenance)
     anchors.save(output)
-    draw_anchor_poses(anchors, picture)
+    write_image(picture, anchor_sheet(anchors))
     print(f"{output}: {describe(anchors)}; picture in {picture}")
 
 

@@ -35,7 +35,7 @@ from lcrnet_d2.data.datasets.builtin import register_pose_files
 from lcrnet_d2.data.datasets.pose_json import load_pose_json
 from lcrnet_d2.projects import add_import_argument, import_projects
 from lcrnet_d2.structures import PERSON, SKELETONS, AnchorPoses, bone_colour
-from lcrnet_d2.visualization import draw_scene_3d, write_picture
+from lcrnet_d2.visualization import draw_scene_3d, write_image
 
 FULL_BODY, UPPER_BODY, WITHOUT_3D, IGNORED = (255, 255, 255), (255, 220, 0), (230, 40, 40), (128, 128, 128)
 SPACING_M = 1.5
@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> None:
             continue
         picture = draw_training_entry(rgb_image(entry, cfg.INPUT.FORMAT), entry["instances"], anchors)
         name = f"{number:06d}_{Path(records[number]['file_name']).stem}.png"
-        write_picture(args.output / name, picture)
+        write_image(args.output / name, picture)
         written += 1
     print(f"{written} of {len(records)} images drawn in {args.output}")
 

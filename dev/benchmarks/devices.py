@@ -44,10 +44,10 @@ def differences(expected: list[DetectedPeople], found: list[DetectedPeople]) -> 
     pixels, millimetres = [], []
     for image, others in zip(expected, found, strict=True):
         for person in image:
-            in_2d = [np.linalg.norm(person.keypoints_2d - other.keypoints_2d, axis=1).mean() for other in others]
+            in_2d = [np.linalg.norm(person.keypoints_2d[0] - other.keypoints_2d[0], axis=1).mean() for other in others]
             if in_2d and min(in_2d) < 0.1 * min(image.image_size):
                 nearest = others[int(np.argmin(in_2d))]
                 pixels.append(min(in_2d))
-                millimetres.append(1e3 * np.linalg.norm(person.pose_3d - nearest.pose_3d, axis=1).mean())
+                millimetres.append(1e3 * np.linalg.norm(person.poses_3d[0] - nearest.poses_3d[0], axis=1).mean())
     together = sum(map(len, expected)), len(pixels)
     return (*together, *(float(f(values or [np.nan])) for values in (pixels, millimetres) for f in (np.median, np.max)))

@@ -32,7 +32,6 @@ __all__ = [
     "PAPER_RULES",
     "PosesInImage",
     "Rules",
-    "ScoredPoses",
     "integrate",
     "integrate_pose_proposals",
     "pose_boxes",
@@ -85,23 +84,6 @@ class Rules:
 PAPER_RULES = Rules(clip_boxes=False, all_modes=True, min_seed_score=0.0, min_mode_score=0.0, lower_body_weight=1.0)
 
 
-class ScoredPoses(NamedTuple):
-    """The pose proposals of a batch, image by image.
-
-    scores: (P,) probabilities s; poses_2d: (P, J, 2) px; poses_3d: (P, J, 3) m, relative to the body centre.
-    boxes: (P, 4) px, of `pose_boxes`; counts: how many each image has.
-    is_upper_body: (P,) bool, proposals of upper-body classes (Sec. 4.2), without evidence for lower_body_joints.
-    """
-
-    scores: Tensor
-    poses_2d: Tensor
-    poses_3d: Tensor
-    boxes: Tensor
-    counts: Sequence[int]
-    is_upper_body: Tensor | None = None
-    lower_body_joints: Sequence[int] = ()
-
-
 class PosesInImage(NamedTuple):
     """The N people of a batch, image by image and best score first; ties go to the lowest seed.
 
@@ -136,7 +118,7 @@ def integrate_pose_proposals(
     Args:
         image_size: (H, W) px that boxes are clipped to if the rules say so; None: they are not.
         is_upper_body: (P,) bool; None if there are no upper-body classes.
-        lower_body_joints: knees and ankles. The rest as in ScoredPoses.
+        lower_body_joints: knees and ankles. The rest as in `integrate`.
         rules: by default those of the released models.
     """
     rules = rules or Rules()
@@ -144,8 +126,7 @@ def integrate_pose_proposals(
     if image_size is not None and rules.clip_boxes:
         limits = poses_2d.new_tensor(image_size[::-1]).expand(len(scores), -1)
     boxes = pose_boxes(poses_2d, limits)
-    image = ScoredPoses(scores, poses_2d, poses_3d, boxes, [len(scores)], is_upper_body, lower_body_joints)
-    return integrate(image, rules)
+    return integrate(scores, poses_2d, poses_3d, boxes, [len(scores)], rules, is_upper_body, lower_body_joints)
 
 
 def suppress_pose_proposals(
@@ -164,46 +145,53 @@ def pose_boxes(poses_2d: Tensor, limits: Tensor | None) -> Tensor:
     return torch.cat([low, high.maximum(low + _LEAST_SIDE)]).T
 
 
-def integrate(proposals: ScoredPoses, rules: Rules) -> PosesInImage:
+def integrate(
+    scores: Tensor,
+    poses_2d: Tensor,
+    poses_3d: Tensor,
+    boxes: Tensor,
+    counts: Sequence[int],
+    rules: Rules,
+    is_upper_body: Tensor | None = None,
+    lower_body_joints: Sequence[int] = (),
+) -> PosesInImage:
     """Integrates the proposals of a batch, Eq. 6 and 7; the same on CPU and GPU within rounding.
 
     Waits for the device twice, and in each round of suppression and of modes once.
+
+    Args:
+        scores: (P,) probabilities s; poses_2d: (P, J, 2) px; poses_3d: (P, J, 3) m, relative to the body centre.
+        boxes: (P, 4) px, of `pose_boxes`; counts: how many proposals each image has.
+        is_upper_body: (P,) bool, proposals of upper-body classes (Sec. 4.2), without evidence for lower_body_joints.
     """
-    rows, group_of, seeds = _group(proposals, rules.iou_threshold)
-    modes = _find_modes(proposals.scores[rows], proposals.poses_3d, rows, group_of, seeds.numel(), rules)
-    people, counts, members = _select(modes, rows, len(proposals.counts), seeds.shape[1], rules)
-    weights = proposals.scores[members[1]]
-    mean_2d = _average(proposals.poses_2d, weights, members, len(people))
-    mean_3d = _average(proposals.poses_3d, weights, members, len(people))
-    legs = list(proposals.lower_body_joints)
-    if proposals.is_upper_body is not None and legs and rules.lower_body_weight != 1:
-        weights = torch.where(proposals.is_upper_body[members[1]], rules.lower_body_weight * weights, weights)
-        mean_2d[:, legs] = _average(proposals.poses_2d[:, legs], weights, members, len(people))
-        mean_3d[:, legs] = _average(proposals.poses_3d[:, legs], weights, members, len(people))
-    groups = people // modes.sums.shape[1]
-    return PosesInImage(
-        modes.sums.flatten()[people],
-        mean_2d,
-        mean_3d,
-        seeds.flatten()[groups],
-        groups % max(1, seeds.shape[1]),
-        members,
-        counts,
-    )
+    rows, group_of, seeds = _group(scores, boxes, counts, rules.iou_threshold)
+    modes = sums, *_ = _find_modes(scores[rows], poses_3d, rows, group_of, seeds.numel(), rules)
+    people, people_counts, members = _select(modes, rows, len(counts), seeds.shape[1], rules)
+    weights = scores[members[1]]
+    mean_2d, mean_3d = (_average(poses, weights, members, len(people)) for poses in (poses_2d, poses_3d))
+    legs = list(lower_body_joints)
+    if is_upper_body is not None and legs and rules.lower_body_weight != 1:
+        weights = torch.where(is_upper_body[members[1]], rules.lower_body_weight * weights, weights)
+        mean_2d[:, legs] = _average(poses_2d[:, legs], weights, members, len(people))
+        mean_3d[:, legs] = _average(poses_3d[:, legs], weights, members, len(people))
+    groups = people // sums.shape[1]
+    group_numbers = groups % max(1, seeds.shape[1])
+    scores = sums.flatten()[people]
+    return PosesInImage(scores, mean_2d, mean_3d, seeds.flatten()[groups], group_numbers, members, people_counts)
 
 
-def _group(proposals: ScoredPoses, iou_threshold: float) -> tuple[Tensor, Tensor, Tensor]:
+def _group(scores: Tensor, boxes: Tensor, counts: Sequence[int], iou_threshold: float) -> tuple[Tensor, Tensor, Tensor]:
     """Greedy grouping: the best remaining proposal of an image, the seed, takes all remaining ones that overlap it.
 
     Returns:
         rows (P,), the proposals image by image and best first; the group (P,) of each of these, groups of image b
         counting from b * G in order of their seeds' scores; (B, G) the seed of each group.
     """
-    numbers, there = row_numbers(proposals.counts, proposals.scores.device)
-    scores = torch.where(proposals.scores.isnan(), -torch.inf, proposals.scores)
+    numbers, there = row_numbers(counts, scores.device)
+    scores = torch.where(scores.isnan(), -torch.inf, scores)
     places = F.pad(scores, [0, 1], value=-torch.inf)[numbers].sort(dim=1, descending=True, stable=True).indices
     best_first = numbers.gather(1, places)
-    boxes = pad_rows(proposals.boxes.float(), best_first)
+    boxes = pad_rows(boxes.float(), best_first)
     # Suppression by IoU keeps exactly the seeds: its result does not depend on who joins whom. `nms` compares in double
     # precision, so the threshold is rounded: an IoU of float32(0.2) must not be above it there and not above it below.
     iou_threshold = float(np.float32(iou_threshold))
@@ -215,31 +203,23 @@ def _group(proposals: ScoredPoses, iou_threshold: float) -> tuple[Tensor, Tensor
     seed_places = seed_places.scatter_(1, torch.where(is_seed, number, most), place)[:, :most]
     joined = first_overlapping(boxes, boxes.gather(1, seed_places[..., None].expand(-1, -1, 4)), iou_threshold)
     group_of = torch.where(is_seed, number, joined) + most * torch.arange(len(boxes), device=boxes.device)[:, None]
-    rows, group_of = (first_rows(table, proposals.counts) for table in (best_first, group_of))
+    rows, group_of = (first_rows(table, counts) for table in (best_first, group_of))
     return rows, group_of, best_first.gather(1, seed_places)
-
-
-class _Modes(NamedTuple):
-    """proposals, modes, near: (m,) places of proposals in order, modes each was compared with, whether it is a member.
-
-    sums: (B * G, r) S of each mode, one per round and group; -inf where a group opened none.
-    """
-
-    places: Tensor
-    modes: Tensor
-    near: Tensor
-    sums: Tensor
 
 
 def _find_modes(
     scores: Tensor, poses_3d: Tensor, rows: Tensor, group_of: Tensor, num_groups: int, rules: Rules
-) -> _Modes:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Splits every group into modes of 3D pose, all groups at once, best uncovered proposal first (Eq. 6).
 
     A mode is every proposal of its group nearer than T_3D to the mode's seed, also those that an earlier mode covered.
 
     Args:
         scores, group_of: (P,) of the proposals `rows`, image by image and best first.
+
+    Returns:
+        sums (B * G, r), S of each mode, one per round and group, -inf where a group opened none; and, (m,) each, places
+        of proposals in order, modes each was compared with, whether it is a member.
     """
     nobody = len(scores)
     uncovered = torch.ones_like(scores, dtype=torch.bool)
@@ -262,31 +242,33 @@ def _find_modes(
     places, _, near = (torch.cat(of_rounds) for of_rounds in zip(*found, strict=True))
     sums = scores.new_zeros(num_groups * len(found)).index_add_(0, modes, torch.where(near, scores[places], 0.0))
     opened = torch.zeros_like(sums).index_add_(0, modes, near.to(sums)) > 0
-    return _Modes(places, modes, near, torch.where(opened, sums, -torch.inf).view(num_groups, len(found)))
+    return torch.where(opened, sums, -torch.inf).view(num_groups, len(found)), places, modes, near
 
 
 def _select(
-    modes: _Modes, rows: Tensor, num_images: int, groups_of_image: int, rules: Rules
+    found: tuple[Tensor, Tensor, Tensor, Tensor], rows: Tensor, num_images: int, groups_of_image: int, rules: Rules
 ) -> tuple[Tensor, list[int], Tensor]:
-    """The modes (N,) that are people, image by image, best score first, ties to the lowest group; how many each image
-    has; members (2, M), person and proposal.
+    """Which modes that `_find_modes` found are people (N,), image by image, best score first, ties to the lowest group.
+
+    Beside them how many each image has, and members (2, M), person and proposal.
     """
-    chosen = modes.sums > rules.min_mode_score
+    sums, places, modes, near = found
+    chosen = sums > rules.min_mode_score
     if not rules.all_modes:
-        is_best = modes.sums == modes.sums.amax(1, keepdim=True)
+        is_best = sums == sums.amax(1, keepdim=True)
         chosen &= is_best & (is_best.cumsum(1) == 1)
     images = torch.arange(chosen.numel(), device=rows.device) // max(1, groups_of_image * chosen.shape[1])
     images = torch.where(chosen.flatten(), images, num_images)
-    in_order = modes.sums.flatten().argsort(descending=True, stable=True)
+    in_order = sums.flatten().argsort(descending=True, stable=True)
     in_order = in_order[images[in_order].argsort(stable=True)]
     of_images = (images[:, None] == torch.arange(num_images, device=rows.device)).sum(0)
-    is_member = modes.near & chosen.flatten()[modes.modes]
+    is_member = near & chosen.flatten()[modes]
     *counts, num_members = torch.cat([of_images, is_member.sum()[None]]).tolist()
     people = in_order[: sum(counts)]
     person_of = torch.zeros_like(images).scatter_(0, people, torch.arange(len(people), device=rows.device))
-    persons = torch.where(is_member, person_of[modes.modes], len(people))
+    persons = torch.where(is_member, person_of[modes], len(people))
     by_person = persons.argsort(stable=True)[:num_members]
-    return people, counts, torch.stack([persons[by_person], rows[modes.places[by_person]]])
+    return people, counts, torch.stack([persons[by_person], rows[places[by_person]]])
 
 
 def _average(poses: Tensor, weights: Tensor, members: Tensor, num_people: int) -> Tensor:

@@ -23,7 +23,7 @@ from .joint_heat_maps import JointHead, JointMaps
 from .joint_refinement import RefinementRules, refine_instances
 from .labelling import GroundTruth, SampledBoxes, draw, match
 from .lcr_outputs import LCROutputLayers, PoseProposals
-from .ppi import PosesInImage, Rules, ScoredPoses, integrate, pose_boxes
+from .ppi import PosesInImage, Rules, integrate, pose_boxes
 
 __all__ = ["LCRNetROIHeads"]
 
@@ -190,16 +190,11 @@ class LCRNetROIHeads(ROIHeads):
         sizes = sizes[image_numbers(counts, sizes.device)]
         first_upper = self.box_predictor.num_anchor_poses
         has_upper_body = self.box_predictor.num_classes > first_upper
-        scored = ScoredPoses(
-            *together[:3],
-            self.pose_boxes(together.poses_2d, sizes if self.rules.clip_boxes else None),
-            counts,
-            together.classes >= first_upper if has_upper_body else None,
-            self.skeleton.lower_limbs,
-        )
+        is_upper_body = together.classes >= first_upper if has_upper_body else None
+        boxes = self.pose_boxes(together.poses_2d, sizes if self.rules.clip_boxes else None)
         # Autocast would make half precision of the products in PPI: a millimetre in a metre.
         with torch.autocast(sizes.device.type, enabled=False):
-            people = integrate(scored, self.rules)
+            people = integrate(*together[:3], boxes, counts, self.rules, is_upper_body, self.skeleton.lower_limbs)
         return people_to_instances(people, together, counts, regions, self.max_people)
 
     @staticmethod

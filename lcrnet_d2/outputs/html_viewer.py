@@ -1,6 +1,6 @@
 """One HTML file to look at detected people in: orbit the 3D scene, hover a joint, hide people, step through frames.
 
-The page holds its data, pictures, style and program (`html_viewer_template.html`) and forbids itself the network by a
+The page holds its data, images, style and program (`html_viewer_template.html`) and forbids itself the network by a
 content security policy.
 """
 
@@ -19,11 +19,11 @@ import numpy as np
 
 from ..detected_people import DetectedPeople
 from ..placement import OrthographicCamera
-from ..structures import Skeleton, bone_colour, person_colour
+from ..structures import bone_colour, person_colour
 from ..structures.whole_files import write_text
 from ..visualization import LARGE_SPREAD_M, common_bounds, encoded_jpeg, is_inferred, person_numbers, scene_of
 
-__all__ = ["shown_size", "write_html"]
+__all__ = ["PosePage", "write_html"]
 
 _LONGEST_SIDE = 960  # px of an embedded image; with quality 80 some 60 kB
 _JPEG_QUALITY = 80
@@ -61,7 +61,15 @@ def write_html(
     placed = [people.placed_by_default() for people in people_per_image]
     shared = common_bounds(map(scene_of, placed)) if one_scene else None
     frames = [_frame(*one, shared) for one in zip(placed, images, names, strict=True)]
-    content = {**_skeleton(skeletons.pop()), "largeSpread": LARGE_SPREAD_M, "frames": frames}
+    (skeleton,) = skeletons
+    content = {
+        "skeleton": skeleton.name,
+        "joints": skeleton.joints,
+        "bones": skeleton.bone_indices,
+        "boneColours": [_css(bone_colour(bone)) for bone in skeleton.bones],
+        "largeSpread": LARGE_SPREAD_M,
+        "frames": frames,
+    }
     template = files("lcrnet_d2.outputs").joinpath("html_viewer_template.html").read_text(encoding="utf-8")
     # The title first: data may contain its placeholder, a title's braces are escaped.
     heading = html.escape(title.encode(errors="backslashreplace").decode()).replace("{", "&#123;")  # odd file names
@@ -69,13 +77,35 @@ def write_html(
     write_text(path, page.replace("{{data}}", _script_safe(content)))
 
 
-def _skeleton(skeleton: Skeleton) -> dict[str, Any]:
-    return {
-        "skeleton": skeleton.name,
-        "joints": list(skeleton.joints),
-        "bones": skeleton.bone_indices,
-        "boneColours": [_css(bone_colour(bone)) for bone in skeleton.bones],
-    }
+class PosePage:
+    """Frames of which every one, every second, every fourth ... is kept, so that a page stays small."""
+
+    def __init__(self, most_frames: int = 200, *, one_scene: bool = False) -> None:
+        """
+        Args:
+            most_frames: at 60 kB a frame, 200 are a page of 12 MB.
+            one_scene: of `write_html`.
+        """
+        self._stride = 1
+        self._one_scene = one_scene
+        self._most_frames = most_frames
+        self._seen = 0
+        self._frames: list[tuple[DetectedPeople, np.ndarray, str]] = []
+
+    def add(self, people: DetectedPeople, image: np.ndarray, name: str) -> None:
+        """The next frame: its people, (H, W, 3) RGB pixels, and what it is called."""
+        if self._seen % self._stride == 0:
+            self._frames.append((people, _shown_size(image), name))  # 200 photos of 12 megapixels would take 7 GB
+        self._seen += 1
+        if len(self._frames) > self._most_frames:
+            self._frames = self._frames[::2]
+            self._stride *= 2
+
+    def write(self, path: str | Path, title: str) -> None:
+        """Writes the page, whole or not at all; none if no frame was added."""
+        if self._frames:
+            people, images, names = zip(*self._frames, strict=True)
+            write_html(people, images, path, title, names, one_scene=self._one_scene)
 
 
 def _script_safe(content: dict[str, Any]) -> str:
@@ -91,7 +121,7 @@ def _frame(people: DetectedPeople, image: np.ndarray, name: str, bounds: np.ndar
         "name": name,
         "width": width,
         "height": height,
-        "image": _data_url(image),
+        "image": "data:image/jpeg;base64," + base64.b64encode(encoded_jpeg(_shown_size(image), _JPEG_QUALITY)).decode(),
         "hasDepth": not isinstance(people.camera, OrthographicCamera),
         "low": _listed(low, 4),
         "high": _listed(high, 4),
@@ -124,7 +154,7 @@ def _listed(values: np.ndarray, digits: int) -> list[Any]:
     return [row.tolist() if np.isfinite(row).all() else None for row in rounded]
 
 
-def shown_size(image: np.ndarray) -> np.ndarray:
+def _shown_size(image: np.ndarray) -> np.ndarray:
     """The image as a page keeps it: itself, or scaled to 960 px."""
     height, width = image.shape[:2]
     scale = _LONGEST_SIDE / max(height, width)
@@ -132,11 +162,6 @@ def shown_size(image: np.ndarray) -> np.ndarray:
         return image
     size = (max(1, round(scale * width)), max(1, round(scale * height)))
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-
-
-def _data_url(image: np.ndarray) -> str:
-    encoded = encoded_jpeg(shown_size(image), _JPEG_QUALITY)
-    return "data:image/jpeg;base64," + base64.b64encode(encoded).decode()
 
 
 def _css(colour: tuple[int, int, int]) -> str:

@@ -56,12 +56,11 @@ def write_openpose(folder: Path, images: Sequence[PosedImage]) -> None:
         name = short_name(Path(image.file_name).stem) + ("" if image.frame is None else f"_{image.frame:012d}")
         met[name] += 1  # images of one name in several folders
         name += f"_{met[name]}" if met[name] > 1 else ""
-        persons = [{"person_id": [_identity(people, n)], "pose_keypoints_2d": row} for n, row in enumerate(rows)]
+        identities = [-1] * len(people) if people.identities is None else people.identities.tolist()
+        persons = [
+            {"person_id": [identity], "pose_keypoints_2d": row} for identity, row in zip(identities, rows, strict=True)
+        ]
         write_json(folder / f"{name}_keypoints.json", {"version": 1.3, "people": persons})
-
-
-def _identity(people: DetectedPeople, row: int) -> int:
-    return -1 if people.identities is None else int(people.identities[row])
 
 
 def _rows(people: DetectedPeople, third: np.ndarray) -> list[list[Any]]:

@@ -42,25 +42,26 @@ def _rows(image: PosedImage, people: DetectedPeople) -> Iterator[dict[str, Any]]
     height, width = people.image_size
     of_image = {"file_name": image.file_name, "width_px": width, "height_px": height}
     of_image |= {"camera": _camera(people.camera), "frame": image.frame, "time_s": image.time}
-    scene = None if people.translations is None else people.in_camera()
-    for number, person in enumerate(people):
-        of_person = of_image | {"person": number, "identity": person.identity, "anchor_class": person.anchor}
-        of_person |= {"score": f"{person.score:.6g}", "confidence": f"{person.confidence:.6g}"}
+    in_camera = np.full_like(people.poses_3d, np.nan) if people.translations is None else people.in_camera()
+    for n in range(len(people)):
+        identity = None if people.identities is None else people.identities[n]
+        of_person = of_image | {"person": n, "identity": identity, "anchor_class": people.anchors[n]}
+        of_person |= {"score": f"{people.scores[n]:.6g}", "confidence": f"{people.confidences[n]:.6g}"}
         for j, joint in enumerate(people.skeleton.joints):
-            place = np.full(3, np.nan) if scene is None else scene[number, j]
             yield of_person | {
                 "joint": joint,
                 "interpolated": int(joint in people.interpolated),
-                "in_image": int(person.in_image[j]),
-                **_numbers(("x_px", "y_px"), person.keypoints_2d[j] - PIXEL_CENTRE, 3),
-                **_numbers(("spread_px",), person.spread_2d[j : j + 1], 3),
-                **_numbers(("x_right_m", "y_down_m", "z_away_m"), person.pose_3d[j], 5),
-                **_numbers(("spread_m",), person.spread_3d[j : j + 1], 5),
-                **_numbers(("camera_x_right_m", "camera_y_down_m", "camera_z_away_m"), place, 5),
+                "in_image": int(people.in_image[n, j]),
+                **_numbers(("x_px", "y_px"), people.keypoints_2d[n, j] - PIXEL_CENTRE, 3),
+                **_numbers(("spread_px",), people.spreads_2d[n, j], 3),
+                **_numbers(("x_right_m", "y_down_m", "z_away_m"), people.poses_3d[n, j], 5),
+                **_numbers(("spread_m",), people.spreads_3d[n, j], 5),
+                **_numbers(("camera_x_right_m", "camera_y_down_m", "camera_z_away_m"), in_camera[n, j], 5),
             }
 
 
 def _numbers(names: tuple[str, ...], values: np.ndarray, digits: int) -> dict[str, str]:
+    values = np.atleast_1d(values)
     return {n: f"{v:.{digits}f}" if np.isfinite(v) else "" for n, v in zip(names, values.tolist(), strict=True)}
 
 

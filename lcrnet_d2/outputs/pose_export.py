@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..detected_people import DetectedPeople
@@ -80,37 +80,26 @@ def write_pose_files(
             write_gltf(folder / "people.glb", motions, fps)
 
 
+@dataclass
 class PoseExport:
     """Collects the people of image after image and writes their files in the end, also if something stops it.
 
     Of no images there are no files: an empty one would take the place of a former one.
 
     Attributes:
+        folder, skeleton, kinds, fps: of `write_pose_files`.
+        camera_of: the camera that took the image the people are in.
+        with_floor: write world coordinates, above the floor that everyone's feet show.
         images: what was added, people placed before their camera, in the joints of the model.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        skeleton: Skeleton,
-        kinds: Collection[str] = ("json", "npz"),
-        camera_of: Callable[[DetectedPeople], Camera] = default_camera,
-        fps: float | None = None,
-        with_floor: bool = False,
-    ) -> None:
-        """
-        Args:
-            folder, skeleton, kinds, fps: of `write_pose_files`.
-            camera_of: the camera that took the picture the people are in.
-            with_floor: write world coordinates, above the floor that everyone's feet show.
-        """
-        self.folder = folder
-        self.skeleton = skeleton
-        self.kinds = tuple(kinds)
-        self.camera_of = camera_of
-        self.fps = fps
-        self.with_floor = with_floor
-        self.images: list[PosedImage] = []
+    folder: Path
+    skeleton: Skeleton
+    kinds: Collection[str] = ("json", "npz")
+    camera_of: Callable[[DetectedPeople], Camera] = default_camera
+    fps: float | None = None
+    with_floor: bool = False
+    images: list[PosedImage] = field(default_factory=list, init=False)
 
     def add(self, image: PosedImage) -> DetectedPeople | None:
         """Its people as the files will have them: placed (Fig. 7), in the joints asked for."""

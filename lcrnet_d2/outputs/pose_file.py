@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ..detected_people import DetectedPeople
-from ..placement import Camera, OrthographicCamera, PinholeCamera
+from ..detected_people import OPTIONAL_FIELDS, PERSON_FIELDS, DetectedPeople, person_shape
+from ..placement import OrthographicCamera, PinholeCamera
 from ..structures import PIXEL_CENTRE, SKELETONS, Skeleton
 from ..structures.bounded_files import read_json, read_npz, refused
 from ..structures.whole_files import save_npz, write_text
@@ -27,9 +27,6 @@ FORMAT_VERSION = 1
 
 #: A person of 13 joints takes 437 bytes: nine hours of ten people at 30 frames a second.
 _MAX_NPZ_BYTES = 4 * 2**30
-_ARRAYS = ("scores", "confidences", "boxes", "keypoints_2d", "poses_3d", "in_image", "spreads_2d", "spreads_3d")
-_ARRAYS += ("anchors",)
-_OPTIONAL_ARRAYS = ("translations", "identities")
 _CAMERAS = {"perspective": PinholeCamera, "orthographic": OrthographicCamera}
 
 
@@ -61,11 +58,13 @@ def write_poses(path: str | Path, images: Sequence[PosedImage], skeleton: Skelet
     if floor is not None:
         header["floor"] = {"rotation": floor.rotation.round(6).tolist(), "height": round(floor.height, 4)}
         header["world"] = "x right, y up, z towards the camera; origin on the floor below it; pose_world in m"
-    entries = [_image_to_json(image) for image in images]
-    for image, entry in zip(images, entries, strict=True):
+    entries = []
+    for image in images:
+        entries.append(_image_info(image) | {"people": [] if image.people is None else people_to_json(image.people)})
         if floor is not None and image.people is not None and image.people.translations is not None:
-            for person, pose in zip(entry["people"], floor.to_world(image.people.in_camera()), strict=True):
-                person["pose_world"] = _rounded(pose, 5)
+            world = _rounded(floor.to_world(image.people.in_camera()), 5)
+            for person, pose in zip(entries[-1]["people"], world, strict=True):
+                person["pose_world"] = pose
     head = "".join(f'"{key}": {json.dumps(value)},\n' for key, value in header.items())
     lines = ",\n".join(json.dumps(entry, allow_nan=False) for entry in entries)
     write_text(path, f'{{\n{head}"images": [\n{lines}\n]\n}}\n')
@@ -85,43 +84,28 @@ def _header(skeleton: Skeleton) -> dict[str, Any]:
     }
 
 
-def _image_to_json(image: PosedImage) -> dict[str, Any]:
-    people = image.people
+def _image_info(image: PosedImage) -> dict[str, Any]:
+    """What both files say of an image beside its people."""
     entry: dict[str, Any] = {"file_name": image.file_name, "width": None, "height": None}
     if image.frame is not None:
         entry |= {"frame": image.frame, "time": image.time}
-    if people is None:
-        return entry | {"people": [], "error": image.error}
-    height, width = people.image_size
-    entry |= {"width": width, "height": height, "camera": _camera_to_json(people.camera)}
-    return entry | {"interpolated": list(people.interpolated), "people": people_to_json(people)}
+    if image.people is None:
+        return entry | {"error": image.error}
+    (height, width), camera = image.people.image_size, image.people.camera
+    kind = next((name for name, cls in _CAMERAS.items() if isinstance(camera, cls)), None)
+    entry |= {"width": width, "height": height, "camera": kind and {"kind": kind, **vars(camera)}}
+    return entry | {"interpolated": list(image.people.interpolated)}
 
 
 def people_to_json(people: DetectedPeople) -> list[dict[str, Any]]:
-    """One entry per person, the rows of `DetectedPeople`; null for a number that is not known.
-
-    score, confidence; box x1, y1, x2, y2; keypoints_2d (J, 2) COCO pixel indices; pose_3d (J, 3); anchor_class;
-    in_image (J,); spread_2d (J,), spread_3d (J,); translation (3,) and identity where there are any.
+    """An entry per person, with the rows of `DetectedPeople` by the keys of `PERSON_FIELDS`; null for a number that is
+    not known, keypoints_2d in COCO pixel indices.
     """
-    entries = []
-    for person in people:
-        entry = {
-            "score": person.score,
-            "confidence": person.confidence,
-            "box": _rounded(person.box, 2),
-            "keypoints_2d": _rounded(person.keypoints_2d - PIXEL_CENTRE, 3),
-            "pose_3d": _rounded(person.pose_3d, 5),
-            "anchor_class": person.anchor,
-            "in_image": person.in_image.tolist(),
-            "spread_2d": _rounded(person.spread_2d, 3),
-            "spread_3d": _rounded(person.spread_3d, 5),
-        }
-        if person.translation is not None:
-            entry["translation"] = _rounded(person.translation, 5)
-        if person.identity is not None:
-            entry["identity"] = person.identity
-        entries.append(entry)
-    return entries
+    found = {name: values for name in PERSON_FIELDS if (values := getattr(people, name)) is not None}
+    found["keypoints_2d"] = people.keypoints_2d - PIXEL_CENTRE
+    columns = [_rounded(values, PERSON_FIELDS[name]["digits"]) for name, values in found.items()]
+    keys = [PERSON_FIELDS[name]["key"] for name in found]
+    return [dict(zip(keys, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def read_poses(path: str | Path) -> list[PosedImage]:
@@ -132,39 +116,34 @@ def read_poses(path: str | Path) -> list[PosedImage]:
     """
     content = read_json(path)
     with refused(path, "a poses.json"):
-        _check_version(content["version"])
         skeleton = _skeleton(content)
-        return [_image_from_json(entry, skeleton) for entry in content["images"]]
+        return [_posed_image(entry, _arrays_of_rows(entry, len(skeleton)), skeleton) for entry in content["images"]]
 
 
-def _image_from_json(entry: dict[str, Any], skeleton: Skeleton) -> PosedImage:
-    frame, time = entry.get("frame"), entry.get("time")
-    if "error" in entry:
-        return PosedImage(entry["file_name"], None, entry["error"], frame, time)
-    rows, j = entry["people"], len(skeleton)
+def _arrays_of_rows(entry: dict[str, Any], num_joints: int) -> dict[str, np.ndarray]:
+    rows = entry["people"]
+    present = {"translations": entry.get("camera"), "identities": rows and all("identity" in row for row in rows)}
+    return {
+        name: np.array([row[of["key"]] for row in rows], of["dtype"]).reshape(-1, *person_shape(name, num_joints))
+        for name, of in PERSON_FIELDS.items()
+        if present.get(name, True)
+    }
 
-    def column(key: str, tail: tuple[int, ...], dtype: type = np.float32) -> np.ndarray:
-        return np.array([row[key] for row in rows], dtype=dtype).reshape(len(rows), *tail)
 
-    placed, tracked = entry["camera"] is not None, all("identity" in row for row in rows) and bool(rows)
-    people = DetectedPeople(
-        skeleton=skeleton,
-        image_size=(entry["height"], entry["width"]),
-        scores=column("score", ()),
-        confidences=column("confidence", ()),
-        boxes=column("box", (4,)),
-        keypoints_2d=column("keypoints_2d", (j, 2)) + np.float32(PIXEL_CENTRE),
-        poses_3d=column("pose_3d", (j, 3)),
-        in_image=column("in_image", (j,), bool),
-        spreads_2d=column("spread_2d", (j,)),
-        spreads_3d=column("spread_3d", (j,)),
-        anchors=column("anchor_class", (), np.int64),
-        translations=column("translation", (3,)) if placed else None,
-        identities=column("identity", (), np.int64) if tracked else None,
-        camera=_camera_from_json(entry["camera"]),
-        interpolated=tuple(entry["interpolated"]),
-    )
-    return PosedImage(entry["file_name"], people, "", frame, time)
+def _posed_image(entry: dict[str, Any], arrays: dict[str, np.ndarray], skeleton: Skeleton) -> PosedImage:
+    """Of what either file says of an image and its people, keypoints_2d in COCO pixel indices."""
+    people = None
+    if "error" not in entry:
+        camera = dict(entry["camera"] or {})
+        arrays["keypoints_2d"] = arrays["keypoints_2d"] + np.float32(PIXEL_CENTRE)
+        people = DetectedPeople(
+            skeleton,
+            (entry["height"], entry["width"]),
+            **arrays,
+            camera=_CAMERAS[camera.pop("kind")](**camera) if camera else None,
+            interpolated=tuple(entry["interpolated"]),
+        )
+    return PosedImage(entry["file_name"], people, entry.get("error", ""), entry.get("frame"), entry.get("time"))
 
 
 def write_poses_npz(path: str | Path, images: Sequence[PosedImage], skeleton: Skeleton) -> None:
@@ -174,36 +153,26 @@ def write_poses_npz(path: str | Path, images: Sequence[PosedImage], skeleton: Sk
     image_info: JSON of the rest, an entry per image; header: JSON of joints, units and axes.
     Both come as text or bytes by `.item()`, which json.loads takes.
     """
-    read = [(i, image.people) for i, image in enumerate(images) if image.people is not None]
-    none = DetectedPeople.nobody(skeleton, (0, 0))
-    people = [none, *(p for _, p in read)]
-    arrays = {name: np.concatenate([getattr(p, name) for p in people]) for name in _ARRAYS}
+    of_image = [DetectedPeople.nobody(skeleton, (0, 0)) if i.people is None else i.people for i in images]
+    everyone = [DetectedPeople.nobody(skeleton, (0, 0)), *of_image]
+    arrays = {name: np.concatenate([_filled(people, name) for people in everyone]) for name in PERSON_FIELDS}
     arrays["keypoints_2d"] = arrays["keypoints_2d"] - np.float32(PIXEL_CENTRE)
-    arrays["translations"] = _filled("translations", (3,), np.float32(np.nan), people)
-    arrays["identities"] = _filled("identities", (), np.int64(-1), people)
-    arrays["image"] = np.repeat(np.array([i for i, _ in read], dtype=np.int64), [len(p) for _, p in read])
+    arrays["image"] = np.repeat(np.arange(len(images)), [len(people) for people in of_image])
+    info = [
+        _image_info(image) | {"present": [name for name in OPTIONAL_FIELDS if getattr(people, name) is not None]}
+        for image, people in zip(images, of_image, strict=True)
+    ]
     # As bytes: numpy's text of four bytes a letter packs to a ninetieth, and what packs better than to a hundredth
     # (`read_npz`), say hours of frames with nobody in them, is taken for an attack.
-    image_info = np.array(json.dumps([_info(image) for image in images]).encode())
+    image_info = np.array(json.dumps(info).encode())
     save_npz(path, **arrays, header=json.dumps(_header(skeleton)), image_info=image_info)
 
 
-def _filled(name: str, tail: tuple[int, ...], missing: np.generic, people: list[DetectedPeople]) -> np.ndarray:
-    """(P, *tail) a field that some images may be without, `missing` there."""
-    rows = [(len(p), getattr(p, name)) for p in people]
-    return np.concatenate([np.full((n, *tail), missing) if v is None else v.astype(missing.dtype) for n, v in rows])
-
-
-def _info(image: PosedImage) -> dict[str, Any]:
-    people = image.people
-    entry = _image_to_json(PosedImage(image.file_name, None, image.error, image.frame, image.time))
-    if people is None:
-        return entry
-    del entry["error"]
-    height, width = people.image_size
-    present = [name for name in _OPTIONAL_ARRAYS if getattr(people, name) is not None]
-    entry |= {"width": width, "height": height, "camera": _camera_to_json(people.camera), "present": present}
-    return entry | {"interpolated": list(people.interpolated)}
+def _filled(people: DetectedPeople, name: str) -> np.ndarray:
+    """The array of this name, of people without one NaN or -1."""
+    values, dtype = getattr(people, name), PERSON_FIELDS[name]["dtype"]
+    missing = np.nan if dtype is np.float32 else -1
+    return np.full((len(people), *person_shape(name, 0)), missing, dtype) if values is None else values.astype(dtype)
 
 
 def read_poses_npz(path: str | Path) -> list[PosedImage]:
@@ -212,58 +181,31 @@ def read_poses_npz(path: str | Path) -> list[PosedImage]:
     Raises:
         FileNotFoundError: no such file; ValueError: no poses.npz, of another version, or beyond 4 GB unpacked.
     """
-    arrays = read_npz(path, [*_ARRAYS, *_OPTIONAL_ARRAYS, "image", "image_info", "header"], _MAX_NPZ_BYTES)
+    found = read_npz(path, [*PERSON_FIELDS, "image", "image_info", "header"], _MAX_NPZ_BYTES)
+    images = []
     with refused(path, "a poses.npz"):
-        header = json.loads(arrays["header"].item())
-        _check_version(header["version"])
-        arrays["keypoints_2d"] = arrays["keypoints_2d"] + np.float32(PIXEL_CENTRE)
-        skeleton = _skeleton(header)
-        entries = json.loads(arrays["image_info"].item())
-        return [_image_from_arrays(i, entry, arrays, skeleton) for i, entry in enumerate(entries)]
-
-
-def _image_from_arrays(i: int, entry: dict[str, Any], arrays: dict[str, np.ndarray], skeleton: Skeleton) -> PosedImage:
-    frame, time = entry.get("frame"), entry.get("time")
-    if "error" in entry:
-        return PosedImage(entry["file_name"], None, entry["error"], frame, time)
-    rows = slice(*np.searchsorted(arrays["image"], [i, i + 1]).tolist())
-    people = DetectedPeople(
-        skeleton=skeleton,
-        image_size=(entry["height"], entry["width"]),
-        **{name: arrays[name][rows] for name in (*_ARRAYS, *entry["present"])},
-        camera=_camera_from_json(entry["camera"]),
-        interpolated=tuple(entry["interpolated"]),
-    )
-    return PosedImage(entry["file_name"], people, "", frame, time)
-
-
-def _check_version(version: int) -> None:
-    if version != FORMAT_VERSION:
-        raise ValueError(f"version {version}, this program reads {FORMAT_VERSION}")
+        skeleton = _skeleton(json.loads(found["header"].item()))
+        for i, entry in enumerate(json.loads(found["image_info"].item())):
+            rows = slice(*np.searchsorted(found["image"], [i, i + 1]).tolist())
+            absent = set(OPTIONAL_FIELDS) - set(entry.get("present", ()))
+            arrays = {name: found[name][rows] for name in PERSON_FIELDS if name not in absent}
+            images.append(_posed_image(entry, arrays, skeleton))
+    return images
 
 
 def _skeleton(header: dict[str, Any]) -> Skeleton:
-    """The package's own where it is the same, so that `is` and lookups by name work."""
+    """The package's own where it is the same, so that `is` and lookups by name work; ValueError: another version."""
+    if header["version"] != FORMAT_VERSION:
+        raise ValueError(f"version {header['version']}, this program reads {FORMAT_VERSION}")
     bones = tuple((a, b) for a, b in header["bones"])
     read = Skeleton(header["skeleton"], tuple(header["joint_names"]), bones)
     return read if SKELETONS.get(read.name) != read else SKELETONS[read.name]
 
 
-def _camera_to_json(camera: Camera | None) -> dict[str, Any] | None:
-    if camera is None:
-        return None
-    kind = next(name for name, cls in _CAMERAS.items() if isinstance(camera, cls))
-    return {"kind": kind, **vars(camera)}
-
-
-def _camera_from_json(entry: dict[str, Any] | None) -> Camera | None:
-    if entry is None:
-        return None
-    return _CAMERAS[entry["kind"]](**{key: value for key, value in entry.items() if key != "kind"})
-
-
-def _rounded(values: np.ndarray, digits: int) -> list[Any]:
-    """Nested lists; None for what is not finite, which JSON cannot hold."""
+def _rounded(values: np.ndarray, digits: int | None) -> list[Any]:
+    """Nested lists; None for what is not finite, which JSON cannot hold. Without digits as they are."""
+    if digits is None:
+        return values.tolist()
     rounded = np.asarray(values, dtype=np.float64).round(digits)
     known = rounded.astype(object)
     known[~np.isfinite(rounded)] = None

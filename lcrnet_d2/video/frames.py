@@ -1,4 +1,4 @@
-"""Frames of a video file, a stream or a webcam in, a video of pictures out (PyAV, the libraries of FFmpeg).
+"""Frames of a video file, a stream or a webcam in, a video of images out (PyAV, the libraries of FFmpeg).
 
 PyAV and not OpenCV, which gives frames no times (a telephone's rate varies: 1.160 s for 0.200 s), and whose writer
 is silent about a full disk.
@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
 import av
@@ -33,7 +32,7 @@ _USUAL_FPS = 25.0
 _MAX_FPS = 1000
 #: Platform -> FFmpeg's name for webcams, and what it calls webcam number N. Tried on Linux alone.
 _WEBCAMS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}:none"), "win32": ("vfwcap", "{}")}
-#: RTSP over UDP loses packets, and pictures with them.
+#: RTSP over UDP loses packets, and images with them.
 _STREAM_OPTIONS = {"rtsp_transport": "tcp"}
 _STREAM_SECONDS = 10.0
 _CLOCK = Fraction(1, 90_000)  # s, the unit of time of what is written
@@ -132,7 +131,7 @@ class VideoReader:
                 return
             except EOFError:
                 return
-            except BlockingIOError:  # a webcam of macOS that has no new picture yet
+            except BlockingIOError:  # a webcam of macOS that has no new image yet
                 time.sleep(0.005)
             except FFmpegError:
                 yield None
@@ -140,9 +139,7 @@ class VideoReader:
     def __enter__(self) -> VideoReader:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._container.close()
 
 
@@ -163,20 +160,20 @@ def _cannot_open(source: str | Path | int, error: Exception) -> str:
     if what := instead_of(source):
         return f"cannot read the video {source}: {what}"
     if isinstance(error, IndexError):
-        return f"cannot read the video {source}: there are no pictures in it"
+        return f"cannot read the video {source}: there are no images in it"
     return f"cannot read the video {source}: not a video, cut short, or of a kind that FFmpeg does not know"
 
 
 def _upright(frame: av.VideoFrame) -> np.ndarray:
-    """(H, W, 3) uint8 BGR, turned as the file says: telephones store pictures as their sensor lies."""
+    """(H, W, 3) uint8 BGR, turned as the file says: telephones store images as their sensor lies."""
     return np.rot90(frame.to_ndarray(format="bgr24"), round(frame.rotation / 90))
 
 
 class VideoWriter:
-    """Writes pictures of one size as an MP4 (H.264), each at its own time; odd sizes grow by a pixel.
+    """Writes images of one size as an MP4 (H.264), each at its own time; odd sizes grow by a pixel.
 
     The file appears whole at the end of the `with`; an error, or whatever kills the program, leaves the former file.
-    Without pictures there is none.
+    Without images there is none.
     """
 
     def __init__(self, path: str | Path, fps: float) -> None:
@@ -191,21 +188,21 @@ class VideoWriter:
         self._container: OutputContainer | None = None
         self._size = (0, 0)
 
-    def write(self, picture: np.ndarray, time: float) -> None:
-        """Appends a (H, W, 3) uint8 RGB picture.
+    def write(self, image: np.ndarray, time: float) -> None:
+        """Appends a (H, W, 3) uint8 RGB image.
 
         Args:
-            time: s since the start, of this picture; after that of the last.
+            time: s since the start, of this image; after that of the last.
 
         Raises:
-            VideoError: the file cannot be written, or the picture has another size than the first.
+            VideoError: the file cannot be written, or the image has another size than the first.
         """
-        height, width = picture.shape[:2]
+        height, width = image.shape[:2]
         if self._container is None:
             self._open(width, height)
         if (width, height) != self._size:
-            raise VideoError(f"{self.path} is {self._size} px (width, height), a picture is {(width, height)}")
-        even = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+            raise VideoError(f"{self.path} is {self._size} px (width, height), an image is {(width, height)}")
+        even = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
         frame.pts, frame.time_base = round(time / _CLOCK), _CLOCK
         self._encode(frame)
@@ -233,12 +230,10 @@ class VideoWriter:
         except OSError as error:
             raise VideoError(f"cannot write the video {self.path}: {error.strerror}") from error
 
-    def _close(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def _close(self, kind: type[BaseException] | None, *_: object) -> None:
         assert self._container is not None
         try:
-            if error is None:
+            if kind is None:
                 self._encode(None)
                 with self._named():
                     self._container.close()
@@ -249,8 +244,6 @@ class VideoWriter:
     def __enter__(self) -> VideoWriter:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *failure: Any) -> None:
         with self._named():
-            self._file.__exit__(kind, error, trace)
+            self._file.__exit__(*failure)

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from ..structures import AnchorPoses, Skeleton, bone_colour
 from .canvas import disc, line, write
-from .picture_file import write_picture
 
-__all__ = ["anchor_sheet", "draw_anchor_poses"]
+__all__ = ["anchor_sheet"]
 
 _PAPER, _FRAME, _WORDS, _JOINT = (255, 255, 255), (214, 218, 222), (70, 74, 78), (60, 60, 60)
 
 
 def anchor_sheet(anchors: AnchorPoses, columns: int | None = None, cell: int = 150) -> np.ndarray:
-    """(H, W, 3) uint8 RGB: the K full-body anchor poses, largest cluster first, two pictures for each.
+    """(H, W, 3) uint8 RGB: the K full-body anchor poses, largest cluster first, two drawings for each.
 
     Left a_k in its margin box, the frame; right A_k as seen from the camera's right, far on the right, in the scale
     of the sheet (all alike). Above: the class, the cluster's size, and the mean distance of its poses in mm.
@@ -47,10 +44,9 @@ def _draw_cell(part: np.ndarray, pose_2d: np.ndarray, pose_3d: np.ndarray, skele
     height, width = part.shape[:2]
     top, side = 0.16 * height, 0.8 * height
     x1, x2 = 0.03 * width, 0.57 * width
-    for start, end in (((x1, top), (x2, top)), ((x2, top), (x2, top + side))):
-        line(part, np.array(start), np.array(end), _FRAME, 1)
-    for start, end in (((x2, top + side), (x1, top + side)), ((x1, top + side), (x1, top))):
-        line(part, np.array(start), np.array(end), _FRAME, 1)
+    corners = np.array([(x1, top), (x2, top), (x2, top + side), (x1, top + side)])
+    for start, end in zip(corners, np.roll(corners, -1, 0), strict=True):
+        line(part, start, end, _FRAME, 1)
     front = [x1, top] + pose_2d * [x2 - x1, side]
     from_right = [0.79 * width, top + side / 2] + 0.5 * side * pose_3d[:, [2, 1]]
     thickness = max(1, height // 75)
@@ -59,8 +55,3 @@ def _draw_cell(part: np.ndarray, pose_2d: np.ndarray, pose_3d: np.ndarray, skele
             line(part, points[a], points[b], bone_colour(bone), thickness)
         for point in points:
             disc(part, point, thickness + 0.5, _JOINT)
-
-
-def draw_anchor_poses(anchors: AnchorPoses, path: str | Path) -> None:
-    """Writes `anchor_sheet`; OSError if the file cannot be written."""
-    write_picture(path, anchor_sheet(anchors))

@@ -1,17 +1,21 @@
-"""Lines, discs and words on (H, W, 3) uint8 RGB arrays, in place: continuous px, anti-aliased.
+"""Lines, discs and words on (H, W, 3) uint8 RGB arrays, in place (continuous px, anti-aliased), and these as files.
 
 Points that are NaN are not drawn; points far outside cost nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["Colour", "blend", "disc", "line", "ring", "text_size", "write"]
+from ..structures.whole_files import whole_file
+
+__all__ = ["Colour", "blend", "disc", "encoded_jpeg", "line", "text_size", "write", "write_image"]
 
 Colour = tuple[int, int, int]
 
@@ -21,14 +25,14 @@ _DASH, _GAP = 2.2, 2.0  # in line widths
 
 
 def line(
-    picture: np.ndarray, start: np.ndarray, end: np.ndarray, colour: Colour, width: int, *, dashed: bool = False
+    canvas: np.ndarray, start: np.ndarray, end: np.ndarray, colour: Colour, width: int, *, dashed: bool = False
 ) -> None:
     """From (2,) to (2,) px."""
     ends = np.stack([start, end]).astype(np.float64)
     if not np.isfinite(ends).all():
         return
-    pieces = _dashes(ends, width, picture.shape) if dashed else ends[None]
-    cv2.polylines(picture, list(_fixed(pieces)), False, colour, width, cv2.LINE_AA, _SHIFT)
+    pieces = _dashes(ends, width, canvas.shape) if dashed else ends[None]
+    cv2.polylines(canvas, list(_fixed(pieces)), False, colour, width, cv2.LINE_AA, _SHIFT)
 
 
 def _dashes(ends: np.ndarray, width: int, shape: tuple[int, ...]) -> np.ndarray:
@@ -45,21 +49,12 @@ def _dashes(ends: np.ndarray, width: int, shape: tuple[int, ...]) -> np.ndarray:
     return pieces[seen]
 
 
-def disc(picture: np.ndarray, centre: np.ndarray, radius: float, colour: Colour) -> None:
-    """Filled circle around (2,) px."""
-    _circle(picture, centre, radius, colour, -1)
-
-
-def ring(picture: np.ndarray, centre: np.ndarray, radius: float, colour: Colour, width: int) -> None:
-    """Hollow circle around (2,) px."""
-    _circle(picture, centre, radius, colour, width)
-
-
-def _circle(picture: np.ndarray, centre: np.ndarray, radius: float, colour: Colour, width: int) -> None:
+def disc(canvas: np.ndarray, centre: np.ndarray, radius: float, colour: Colour, width: int = -1) -> None:
+    """Filled circle around (2,) px; with a width its line alone."""
     if np.isfinite(centre).all() and np.isfinite(radius):
         x, y = _fixed(np.asarray(centre, dtype=np.float64)).tolist()
-        fixed_radius = round(min(radius, 4 * max(picture.shape)) * 2**_SHIFT)
-        cv2.circle(picture, (x, y), fixed_radius, colour, width, cv2.LINE_AA, _SHIFT)
+        fixed_radius = round(min(radius, 4 * max(canvas.shape)) * 2**_SHIFT)
+        cv2.circle(canvas, (x, y), fixed_radius, colour, width, cv2.LINE_AA, _SHIFT)
 
 
 def _fixed(points: np.ndarray) -> np.ndarray:
@@ -67,21 +62,21 @@ def _fixed(points: np.ndarray) -> np.ndarray:
     return np.rint((np.clip(points, -_FARTHEST, _FARTHEST) - 0.5) * 2**_SHIFT).astype(np.int32)
 
 
-def blend(picture: np.ndarray, layer: np.ndarray, opacity: float) -> None:
-    """Lays `layer`, a drawn-on copy of the picture, over it."""
-    cv2.addWeighted(layer, opacity, picture, 1 - opacity, 0, dst=picture)
+def blend(canvas: np.ndarray, layer: np.ndarray, opacity: float) -> None:
+    """Lays `layer`, a drawn-on copy of the canvas, over it."""
+    cv2.addWeighted(layer, opacity, canvas, 1 - opacity, 0, dst=canvas)
 
 
-def write(picture: np.ndarray, text: str, place: tuple[float, float], size: int, colour: Colour) -> None:
-    """One line of `text`, its upper left corner at `place` (x, y) px; what is outside the picture is cut off."""
+def write(canvas: np.ndarray, text: str, place: tuple[float, float], size: int, colour: Colour) -> None:
+    """One line of `text`, its upper left corner at `place` (x, y) px; what is outside the canvas is cut off."""
     mask = _mask(text, size)
     x, y = round(place[0]), round(place[1])
     top, left = max(y, 0), max(x, 0)
-    bottom, right = min(y + mask.shape[0], picture.shape[0]), min(x + mask.shape[1], picture.shape[1])
+    bottom, right = min(y + mask.shape[0], canvas.shape[0]), min(x + mask.shape[1], canvas.shape[1])
     if top >= bottom or left >= right:
         return
     alpha = mask[top - y : bottom - y, left - x : right - x, None]
-    region = picture[top:bottom, left:right]
+    region = canvas[top:bottom, left:right]
     region[:] = (region * (1 - alpha) + alpha * np.array(colour, np.float32)).astype(np.uint8)
 
 
@@ -99,3 +94,27 @@ def _mask(text: str, size: int) -> np.ndarray:
     image = Image.new("L", (width, round(1.3 * size)))
     ImageDraw.Draw(image).text((0, 0), text, fill=255, font=font)
     return np.asarray(image, dtype=np.float32) / 255
+
+
+def write_image(path: str | Path, image: np.ndarray) -> None:
+    """Writes (H, W, 3) uint8 RGB, whole or not at all, as the kind of image the file's name ends in.
+
+    OpenCV's own writer leaves a piece of a file where the disk is full, and only returns False.
+
+    Raises:
+        OSError: it cannot be written there; the message names the file.
+    """
+    try:
+        with whole_file(path) as file:
+            file.write(_encoded(Path(path).suffix, image))
+    except (OSError, cv2.error) as error:  # cv2.error: no kind of image has this ending
+        raise OSError(f"could not write the image {path}: {error}") from error
+
+
+def encoded_jpeg(image: np.ndarray, quality: int) -> bytes:
+    """(H, W, 3) uint8 RGB as JPEG; quality from 0 to 100."""
+    return _encoded(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+
+
+def _encoded(suffix: str, image: np.ndarray, options: Sequence[int] = ()) -> bytes:
+    return cv2.imencode(suffix, image[..., ::-1], options)[1].tobytes()

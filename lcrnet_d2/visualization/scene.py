@@ -16,18 +16,12 @@ from ..detected_people import DetectedPeople
 from ..placement import OrthographicCamera
 from ..structures import Skeleton, bone_colour, person_colour
 from .canvas import blend, disc, line, text_size, write
-from .certainty import is_inferred, person_numbers
-from .overlay import draw_joint
+from .overlay import draw_joint, is_inferred, person_numbers
 
 __all__ = ["FROM_CAMERA", "FROM_SIDE", "Scene", "View", "common_bounds", "draw_view", "scene_of"]
 
-_PAPER, _GROUND, _GRID, _SHADOW, _WORDS = (
-    (250, 250, 250),
-    (238, 240, 242),
-    (212, 216, 220),
-    (176, 180, 184),
-    (90, 94, 98),
-)
+_PAPER, _GROUND, _GRID = (250, 250, 250), (238, 240, 242), (212, 216, 220)
+_SHADOW, _WORDS = (176, 180, 184), (90, 94, 98)
 _SPREAD_OPACITY = 0.28
 _AROUND = 0.25  # m of ground around the people
 _LEFT_OUT = 0.02  # of a video's frames, on each side of the block they share
@@ -105,7 +99,7 @@ class _Projection:
 
     @classmethod
     def fitting(cls, view: View, bounds: np.ndarray, size: tuple[int, int]) -> _Projection:
-        """The block `bounds` (2, 3) fills the middle of a picture of (height, width) px."""
+        """The block `bounds` (2, 3) fills the middle of a canvas of (height, width) px."""
         height, width = size
         rotation, centre = view.rotation(), bounds.mean(0)
         distance = 1.6 * float(np.linalg.norm(bounds[1] - bounds[0]))
@@ -138,7 +132,7 @@ def common_bounds(scenes: Iterable[Scene]) -> np.ndarray | None:
     """(2, 3) m: one block for all frames of a video, so that its view stands still; None where nobody is in them.
 
     Who is beyond it in no more than a fiftieth of the frames, mostly a false detection tens of metres away that would
-    make dots of everybody else, may leave the picture.
+    make dots of everybody else, may leave the canvas.
     """
     blocks = [scene.bounds() for scene in scenes if np.isfinite(scene.joints).all(-1).any()]
     if not blocks:
@@ -160,44 +154,42 @@ def draw_view(scene: Scene, view: View, size: tuple[int, int], bounds: np.ndarra
         bounds: (2, 3) m, the block to show (`Scene.bounds`); the same for all frames holds a video's view still.
     """
     bounds = scene.bounds() if bounds is None else bounds
-    picture = np.full((*size, 3), _PAPER, np.uint8)
+    canvas = np.full((*size, 3), _PAPER, np.uint8)
     projection = _Projection.fitting(view, bounds, size)
     width = max(2, round(size[0] / 190))
-    _ground(picture, projection, bounds, scene.has_depth)
+    _ground(canvas, projection, bounds, scene.has_depth)
     on_ground = scene.joints.copy()
     on_ground[..., 1] = bounds[1, 1]
     for pose in on_ground:
         points, _ = projection(pose)
         for a, b in scene.skeleton.bone_indices:
-            line(picture, points[a], points[b], _SHADOW, width)
-    _people(picture, projection, scene, width)
-    write(picture, view.title, (0.03 * size[1], 0.02 * size[0]), max(11, round(size[0] / 30)), _WORDS)
-    return picture
+            line(canvas, points[a], points[b], _SHADOW, width)
+    _people(canvas, projection, scene, width)
+    write(canvas, view.title, (0.03 * size[1], 0.02 * size[0]), max(11, round(size[0] / 30)), _WORDS)
+    return canvas
 
 
-def _ground(picture: np.ndarray, projection: _Projection, bounds: np.ndarray, has_depth: bool) -> None:
+def _ground(canvas: np.ndarray, projection: _Projection, bounds: np.ndarray, has_depth: bool) -> None:
     (x1, _, z1), (x2, y, z2) = bounds
     step = _grid_step(max(x2 - x1, z2 - z1))
     corners, _ = projection(np.array([[x1, y, z1], [x2, y, z1], [x2, y, z2], [x1, y, z2]]))
-    cv2.fillConvexPoly(picture, np.rint(corners).astype(np.int32), _GROUND, cv2.LINE_AA)
-    for x in _multiples(x1, x2, step):
-        (start, end), _ = projection(np.array([[x, y, z1], [x, y, z2]]))
-        line(picture, start, end, _GRID, 1)
-    for z in _multiples(z1, z2, step):
-        (start, end), _ = projection(np.array([[x1, y, z], [x2, y, z]]))
-        line(picture, start, end, _GRID, 1)
+    cv2.fillConvexPoly(canvas, np.rint(corners).astype(np.int32), _GROUND, cv2.LINE_AA)
+    grid = [[[x, y, z1], [x, y, z2]] for x in _multiples(x1, x2, step)]
+    for ends in grid + [[[x1, y, z], [x2, y, z]] for z in _multiples(z1, z2, step)]:
+        (start, end), _ = projection(np.array(ends))
+        line(canvas, start, end, _GRID, 1)
     if has_depth:
         depths = _multiples(max(z1, 0), z2, max(step, 1))
-        _depths(picture, depths, projection(np.stack([np.full_like(depths, x2), 0 * depths + y, depths], -1))[0])
+        _depths(canvas, depths, projection(np.stack([np.full_like(depths, x2), 0 * depths + y, depths], -1))[0])
 
 
-def _depths(picture: np.ndarray, depths: np.ndarray, places: np.ndarray) -> None:
+def _depths(canvas: np.ndarray, depths: np.ndarray, places: np.ndarray) -> None:
     """Metres (D,) from the camera at (D, 2) px on the edge of the ground, those that have room."""
-    size, last = max(10, round(picture.shape[0] / 42)), np.full(2, -np.inf)
+    size, last = max(10, round(canvas.shape[0] / 42)), np.full(2, -np.inf)
     for depth, place in zip(depths, places, strict=True):
         label = f"{depth:g} m"
         if np.abs(place - last).max() > 1.3 * size:
-            write(picture, label, (place[0] + 4 - text_size(label, size)[0] / 3, place[1] + 3), size, _WORDS)
+            write(canvas, label, (place[0] + 4 - text_size(label, size)[0] / 3, place[1] + 3), size, _WORDS)
             last = place
 
 
@@ -210,14 +202,14 @@ def _multiples(low: float, high: float, step: float) -> np.ndarray:
     return np.arange(np.ceil(low / step - 1e-6), np.floor(high / step + 1e-6) + 1) * step
 
 
-def _people(picture: np.ndarray, projection: _Projection, scene: Scene, width: int) -> None:
+def _people(canvas: np.ndarray, projection: _Projection, scene: Scene, width: int) -> None:
     """Spheres of spread, then bones and joints from the farthest to the nearest, then numbers above heads."""
     points, per_metre = projection(scene.joints.astype(np.float64))
-    layer = picture.copy()
+    layer = canvas.copy()
     for pose, radii, number in zip(points, scene.spreads * per_metre, scene.numbers, strict=True):
         for point, radius in zip(pose, radii, strict=True):
             disc(layer, point, radius, person_colour(number))
-    blend(picture, layer, _SPREAD_OPACITY)
+    blend(canvas, layer, _SPREAD_OPACITY)
     bones = list(zip(scene.skeleton.bone_indices, scene.skeleton.bones, strict=True))
     parts = [(per_metre[i, [a, b]].mean(), i, (a, b), bone) for i in range(len(points)) for (a, b), bone in bones]
     parts += [(nearness + 1e-6, i, (j, j), None) for i in range(len(points)) for j, nearness in enumerate(per_metre[i])]
@@ -225,17 +217,17 @@ def _people(picture: np.ndarray, projection: _Projection, scene: Scene, width: i
     for _, i, (a, b), bone in sorted(known_parts, key=lambda part: part[0]):
         if bone is None:
             colour = person_colour(scene.numbers[i])
-            draw_joint(picture, points[i, a], colour, width, hollow=bool(scene.inferred[i, a]))
+            draw_joint(canvas, points[i, a], colour, width, hollow=bool(scene.inferred[i, a]))
         else:
             dashed = bool(scene.inferred[i, a] or scene.inferred[i, b])
-            line(picture, points[i, a], points[i, b], bone_colour(bone), width, dashed=dashed)
-    _numbers(picture, points, scene.numbers, 5 * width)
+            line(canvas, points[i, a], points[i, b], bone_colour(bone), width, dashed=dashed)
+    _numbers(canvas, points, scene.numbers, 5 * width)
 
 
-def _numbers(picture: np.ndarray, points: np.ndarray, numbers: list[int], size: int) -> None:
+def _numbers(canvas: np.ndarray, points: np.ndarray, numbers: list[int], size: int) -> None:
     for pose, number in zip(points, numbers, strict=True):
         known = pose[np.isfinite(pose).all(1)]
         if len(known):
             top = known[known[:, 1].argmin()]
             words, height = text_size(str(number), size)
-            write(picture, str(number), (top[0] - words / 2, top[1] - 1.6 * height), size, person_colour(number))
+            write(canvas, str(number), (top[0] - words / 2, top[1] - 1.6 * height), size, person_colour(number))

@@ -15,7 +15,7 @@ from torchvision.ops import box_iou, nms
 
 from lcrnet_d2 import integrate_pose_proposals
 from lcrnet_d2.modeling import Rules, ppi, suppress_pose_proposals
-from lcrnet_d2.modeling.ppi import ScoredPoses, integrate, pose_boxes
+from lcrnet_d2.modeling.ppi import integrate, pose_boxes
 from lcrnet_d2.structures import joint_box
 
 SIZE = (1200, 1200)
@@ -125,10 +125,11 @@ def test_a_batch_is_its_images_one_by_one(rules: dict[str, Any]) -> None:
     """Also where nobody is in one of them, and where people of two images stand in the same place."""
     scenes = [crowd(60, 3, seed=0), crowd(0, 3, seed=0), crowd(1, 1, seed=1), crowd(90, 4, seed=0)]
     sizes = [SIZE, SIZE, (400, 900), (300, 500)]
-    proposals = [scored(**scene, image_size=size) for scene, size in zip(scenes, sizes, strict=True)]
-    fields = zip(*(p[:4] for p in proposals), strict=True)
-    counts, upper = [len(p.scores) for p in proposals], torch.cat([p.is_upper_body for p in proposals])
-    together = integrate(ScoredPoses(*map(torch.cat, fields), counts, upper, (0, 1)), Rules(**rules))
+    counts = [len(scene["scores"]) for scene in scenes]
+    scores, poses_2d, poses_3d, upper = (torch.cat([scene[name] for scene in scenes]) for name in scenes[0])
+    limits = torch.tensor([size[::-1] for size in sizes]).repeat_interleave(torch.tensor(counts), 0)
+    boxes = pose_boxes(poses_2d, limits)
+    together = integrate(scores, poses_2d, poses_3d, boxes, counts, Rules(**rules), upper, (0, 1))
     firsts, first_person = np.cumsum([0, *counts]), 0
     for scene, size, count, first in zip(scenes, sizes, together.counts, firsts, strict=False):
         alone = integrate_pose_proposals(**scene, image_size=size, lower_body_joints=(0, 1), rules=Rules(**rules))
@@ -143,21 +144,9 @@ def test_a_batch_is_its_images_one_by_one(rules: dict[str, Any]) -> None:
     assert first_person == len(together.scores)
 
 
-def scored(
-    scores: Tensor,
-    poses_2d: Tensor,
-    poses_3d: Tensor,
-    is_upper_body: Tensor | None = None,
-    image_size: tuple[int, int] | None = None,
-) -> ScoredPoses:
-    """The proposals of one image."""
-    limits = None if image_size is None else torch.tensor(image_size[::-1]).expand(len(scores), -1)
-    return ScoredPoses(scores, poses_2d, poses_3d, pose_boxes(poses_2d, limits), [len(scores)], is_upper_body)
-
-
 def groups(scores: Tensor, poses_2d: Tensor) -> tuple[Tensor, Tensor]:
     """(P,) the group of each proposal of an image, and the seeds (G,)."""
-    rows, group_of, seeds = ppi._group(scored(scores, poses_2d, torch.zeros(*poses_2d.shape[:2], 3)), 0.2)
+    rows, group_of, seeds = ppi._group(scores, pose_boxes(poses_2d, None), [len(scores)], 0.2)
     return torch.empty_like(group_of).scatter_(0, rows, group_of), seeds[0]
 
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from lcrnet_d2.outputs.html_viewer import write_html
+from lcrnet_d2.detected_people import DetectedPeople
+from lcrnet_d2.outputs.html_viewer import PosePage, write_html
 from lcrnet_d2.outputs.skeleton_conversion import convert_people
 from lcrnet_d2.placement import OrthographicCamera, PinholeCamera
 from lcrnet_d2.structures import BODY13, Skeleton
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = '</script><script>document.title="owned"</script>'
 IMAGE = np.full((240, 320, 3), 90, np.uint8)
+NOBODY = DetectedPeople.nobody(BODY13, (8, 8))
 
 
 def embedded(path: Path) -> dict[str, Any]:
@@ -97,6 +101,33 @@ def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="shorter|longer"):
         write_html([standing_people()], [], tmp_path / "p.html")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("count", "kept"), [(4, [0, 1, 2, 3]), (5, [0, 2, 4]), (9, [0, 4, 8]), (12, [0, 4, 8])])
+def test_frames_are_thinned_evenly(count: int, kept: list[int], tmp_path: Path) -> None:
+    page = PosePage(most_frames=4)
+    for number in range(count):
+        page.add(NOBODY, IMAGE[:8, :8], f"frame-{number}.")
+    page.write(tmp_path / "page.html", "a page")
+    text = (tmp_path / "page.html").read_text()
+    assert [number for number in range(count) if f"frame-{number}." in text] == kept
+
+
+def test_photos_are_kept_as_small_as_the_page_shows_them(tmp_path: Path) -> None:
+    """200 of them, 12 megapixels each, would take 7 GB."""
+    page, photo = PosePage(), np.zeros((1200, 1920, 3), np.uint8)
+    kept = weakref.ref(photo)
+    page.add(replace(NOBODY, image_size=(1200, 1920)), photo, "photo")
+    del photo
+    gc.collect()
+    assert kept() is None
+    page.write(tmp_path / "page.html", "a page")
+    assert '"width":1920,"height":1200' in (tmp_path / "page.html").read_text()
+
+
+def test_no_frames_no_page(tmp_path: Path) -> None:
+    PosePage().write(tmp_path / "page.html", "a page")
+    assert not (tmp_path / "page.html").exists()
 
 
 @pytest.fixture(scope="module")

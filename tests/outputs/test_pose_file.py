@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lcrnet_d2.detected_people import DetectedPeople
+from lcrnet_d2.detected_people import PERSON_FIELDS, DetectedPeople
 from lcrnet_d2.outputs.pose_csv import COLUMNS, write_csv
 from lcrnet_d2.outputs.pose_file import (
     PosedImage,
@@ -25,18 +25,6 @@ from lcrnet_d2.outputs.skeleton_conversion import convert_people
 from lcrnet_d2.placement import OrthographicCamera, PinholeCamera
 from lcrnet_d2.structures import BODY13, COCO17, Skeleton
 from people_support import standing_people
-
-ARRAYS = (
-    "scores",
-    "confidences",
-    "boxes",
-    "keypoints_2d",
-    "poses_3d",
-    "in_image",
-    "spreads_2d",
-    "spreads_3d",
-    "anchors",
-)
 
 
 def images() -> list[PosedImage]:
@@ -62,7 +50,7 @@ def assert_same(a: PosedImage, b: PosedImage, px: float, m: float) -> None:
     p, q = a.people, b.people
     assert (p.image_size, p.skeleton, p.camera, p.interpolated) == (q.image_size, q.skeleton, q.camera, q.interpolated)
     tolerance = {"keypoints_2d": px, "boxes": 10 * px, "spreads_2d": px, "poses_3d": m, "spreads_3d": m}
-    for name in (*ARRAYS, "translations", "identities"):
+    for name in PERSON_FIELDS:
         x, y = getattr(p, name), getattr(q, name)
         assert (x is None) == (y is None), name
         if x is not None:
@@ -179,7 +167,7 @@ def test_hostile_and_huge_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is not a whole JSON file"):
         read_poses(path)
     npz = tmp_path / "poses.npz"
-    zeros = dict.fromkeys((*ARRAYS, "translations", "identities", "image", "header", "image_info"), np.zeros(10**6))
+    zeros = dict.fromkeys((*PERSON_FIELDS, "image", "header", "image_info"), np.zeros(10**6))
     np.savez_compressed(npz, **zeros)  # 112 MB in 0.1 MB
     with pytest.raises(ValueError, match="at most .* MB are read"):
         read_poses_npz(npz)

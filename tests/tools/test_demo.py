@@ -94,7 +94,7 @@ def test_processes_share_a_folder_and_one_joins_what_they_found(weights: Path, p
     assert joined == alone and not list(shared.glob("unfinished-*"))
 
 
-@pytest.mark.parametrize("stopped", ["detection.write_picture", "outputs.pose_export.write_pose_files"])
+@pytest.mark.parametrize("stopped", ["detection.write_image", "outputs.pose_export.write_pose_files"])
 def test_a_stopped_run_goes_on(
     weights: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: str
 ) -> None:

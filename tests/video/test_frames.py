@@ -134,7 +134,7 @@ def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
         writer.write(np.zeros((48, 64, 3), np.uint8), 0.0)
     with VideoWriter(tmp_path / "v.mp4", 10) as writer:
         writer.write(np.zeros((48, 64, 3), np.uint8), 0.0)
-        with pytest.raises(VideoError, match=r"\(64, 48\) px .* a picture is \(32, 48\)"):
+        with pytest.raises(VideoError, match=r"\(64, 48\) px .* an image is \(32, 48\)"):
             writer.write(np.zeros((48, 32, 3), np.uint8), 0.1)
 
 

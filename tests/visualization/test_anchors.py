@@ -1,15 +1,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
-import cv2
 import numpy as np
-import pytest
 import torch
 
 from lcrnet_d2.structures import SIDE_COLOURS, AnchorPoses
-from lcrnet_d2.visualization import anchor_sheet, draw_anchor_poses
+from lcrnet_d2.visualization import anchor_sheet
 
 
 def test_a_cell_for_every_full_body_anchor(anchors: AnchorPoses) -> None:
@@ -35,10 +32,3 @@ def test_the_largest_cluster_comes_first(full_body_anchors: AnchorPoses) -> None
     )
     below_title, left = slice(24, None), slice(0, 105)  # the title names the class; 2D does not depend on the others
     np.testing.assert_array_equal(first[below_title, left], anchor_sheet(alone, columns=1)[below_title, left])
-
-
-def test_the_sheet_as_a_file(anchors: AnchorPoses, tmp_path: Path) -> None:
-    draw_anchor_poses(anchors, tmp_path / "a.png")
-    assert cv2.imread(str(tmp_path / "a.png")).shape == anchor_sheet(anchors).shape
-    with pytest.raises(OSError, match="could not write"):
-        draw_anchor_poses(anchors, tmp_path / "no folder" / "a.png")

@@ -14,7 +14,7 @@ from lcrnet_d2.data import read_image
 from lcrnet_d2.data.datasets.pose_json import load_pose_json, write_pose_json
 from lcrnet_d2.data.synthetic import SyntheticSet, register_synthetic_sets
 from lcrnet_d2.structures import BODY13, Skeleton, pose_metadata
-from lcrnet_d2.visualization import write_picture
+from lcrnet_d2.visualization import write_image
 
 __all__ = ["TEST_SET", "TRUNCATED_SET", "cut_off", "register_sets"]
 
@@ -41,7 +41,7 @@ def _truncated(folder: Path) -> list[dict[str, Any]]:
         for record in DatasetCatalog.get(TEST_SET):
             name = f"images/{Path(record['file_name']).stem}.png"  # without another loss by compression
             image, cut = cut_off(read_image(record["file_name"], "RGB"), record, BODY13)
-            write_picture(folder / name, image)
+            write_image(folder / name, image)
             records.append(cut | {"file_name": name})
         write_pose_json(file, records, BODY13)
     return load_pose_json(file, folder, BODY13)

@@ -1,4 +1,4 @@
-"""The whole picture: overlay, 3D scene from the camera and from the side, legend."""
+"""Everyone in one image: overlay, 3D scene from the camera and from the side, legend."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from torch import Tensor
 from ..detected_people import DetectedPeople
 from ..structures import SIDE_COLOURS, Skeleton
 from .canvas import blend, disc, line, text_size, write
-from .certainty import LARGE_SPREAD_M
-from .overlay import draw_joint, draw_people_2d
+from .overlay import LARGE_SPREAD_M, draw_joint, draw_people_2d
 from .scene import FROM_CAMERA, FROM_SIDE, Scene, draw_view, scene_of
 
 __all__ = ["draw_people", "draw_scene_3d"]
