@@ -18,6 +18,7 @@ from torch import nn
 from lcrnet_d2.config import load_config
 from lcrnet_d2.export import ProposalNetwork, export_onnx, largest_differences, run_onnx
 from lcrnet_d2.modeling import Rules, integrate_pose_proposals
+from lcrnet_d2.modeling.joint_heat_maps import JointMaps
 from lcrnet_d2.modeling.joint_refinement import RefinementRules, refine_joints
 from lcrnet_d2.structures import BODY13, AnchorPoses, centre_poses
 from tests_support import random_poses, seen_at
@@ -188,7 +189,8 @@ def test_the_examples_refinement_is_the_packages(seed: int) -> None:
     scores = torch.rand(7, generator=generator) + 0.01
     heat = torch.rand(13, 24, 28, generator=generator) ** (6 + seed)
     offsets = torch.rand(13, 2, 24, 28, generator=generator)
-    expected = refine_joints(poses, spreads, scores, heat, offsets, RefinementRules(0.1, 0.05))
+    maps = JointMaps(heat.logit()[None], offsets[None])
+    expected = refine_joints(poses, spreads, scores, [7], maps, RefinementRules(0.1, 0.05))
     nothing = np.zeros((13, 3))
     people = [
         run_onnx_example.Person(float(score), pose.numpy(), nothing, 0, spread.numpy())

@@ -13,12 +13,13 @@ A peak is one joint of one person. Two people whose joints go to places nearer t
 same one: it goes to the one that would lose more by its next best elsewhere (log odds times the person's score), and
 the other looks again, away from that place.
 
-Shapes: N people of an image, J joints, h x w cells.
+Shapes: B images, N people of all of them, n of the image that has most, J joints, W cells of a window.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -26,6 +27,7 @@ from detectron2.structures import Boxes, Instances
 from torch import Tensor
 
 from ..structures import joint_box
+from .batches import first_rows, image_numbers, pad_rows, row_numbers
 from .joint_heat_maps import STRIDE, JointMaps
 
 __all__ = ["RefinementRules", "refine_instances", "refine_joints"]
@@ -55,57 +57,96 @@ def refine_instances(people: list[Instances], maps: JointMaps, rules: Refinement
         people: per image pred_keypoints (N, J, 3) px, pred_spreads_2d (N, J, 2) in parts of its size, scores (N,).
         maps: of the same images.
     """
-    for found, heat, offsets in zip(people, maps.heat.float().sigmoid(), maps.offsets.float(), strict=True):
-        size = heat.new_tensor(found.image_size[::-1])
-        poses = found.pred_keypoints[..., :2]
-        refined = refine_joints(poses, found.pred_spreads_2d * size, found.scores, heat, offsets, rules)
-        found.pred_integrated_keypoints = poses / size
-        found.pred_keypoints = torch.cat([refined, found.pred_keypoints[..., 2:]], -1)
-        found.pred_boxes = Boxes(joint_box(refined))
+    counts = [len(found) for found in people]
+    keypoints, spreads, scores = (
+        torch.cat([found.get(name) for found in people]) for name in ("pred_keypoints", "pred_spreads_2d", "scores")
+    )
+    sizes = keypoints.new_tensor([found.image_size[::-1] for found in people])
+    sizes = sizes[image_numbers(counts, sizes.device)][:, None]
+    refined = refine_joints(keypoints[..., :2], spreads * sizes, scores, counts, maps, rules)
+    fields = {
+        "pred_integrated_keypoints": keypoints[..., :2] / sizes,
+        "pred_keypoints": torch.cat([refined, keypoints[..., 2:]], -1),
+        "pred_boxes": joint_box(refined),
+    }
+    for name, values in fields.items():
+        for found, of_image in zip(people, values.split(counts), strict=True):
+            found.set(name, Boxes(of_image) if name == "pred_boxes" else of_image)
     return people
 
 
 def refine_joints(
-    poses: Tensor, spreads: Tensor, scores: Tensor, heat: Tensor, offsets: Tensor, rules: RefinementRules
+    poses: Tensor, spreads: Tensor, scores: Tensor, counts: Sequence[int], maps: JointMaps, rules: RefinementRules
 ) -> Tensor:
-    """(N, J, 2) px: the joints of an image's people, moved as the module says.
+    """(N, J, 2) px: the joints of people, moved as the module says.
 
     Args:
-        poses: (N, J, 2) px, integrated.
+        poses: (N, J, 2) px, integrated; so many (counts) of each image, one image after the other.
         spreads: (N, J, 2) px, standard deviations of what was integrated.
         scores: (N,) S of Eq. 7.
-        heat: (J, h, w) in [0, 1]; offsets: (J, 2, h, w), dx and dy in cells.
+        maps: of the B images.
     """
     if not len(poses):
         return poses
-    log_odds, cells = _log_posteriors(poses, spreads, heat, rules)
+    images = image_numbers(counts, poses.device)
+    log_odds, origins, steps = _log_posteriors(poses, spreads, images, maps.heat, rules)
     best, index = log_odds.max(2)
+    numbers, _ = row_numbers(counts, poses.device)
+    least = math.log(rules.min_heat) - 0.5 * _REACH**2  # of what counts: staying is worth no more
     for looks_left in reversed(range(_LOOKS)):
-        person, joint = _sharing(best, cells[index]).nonzero(as_tuple=True)
+        places = origins + steps[index]
+        of_images = pad_rows(places, numbers)
+        rivals = _rivals(pad_rows(best.isfinite(), numbers), of_images)
+        person, joint = first_rows(rivals.any(2), counts).nonzero(as_tuple=True)
         if not len(person):
             break
-        mine = log_odds[person, joint]
-        lost, near_winner = _lost(mine, cells, index[person, joint], joint, scores[person], rules)
-        forbidden = lost[:, None] & near_winner if looks_left else lost[:, None]
-        log_odds[person, joint] = mine = torch.where(forbidden, -torch.inf, mine)
+        mine, cells = log_odds[person, joint], origins[person, joint][:, None] + steps
+        elsewhere = mine.masked_fill(_near(places[person, joint][:, None], cells), -torch.inf).amax(1)
+        loss = torch.zeros_like(best)
+        loss[person, joint] = (best[person, joint] - elsewhere.clamp(min=least)) * scores[person]
+        lost, winners = _outbid(rivals, pad_rows(loss, numbers))
+        to_whom = of_images.gather(1, winners[..., None].expand(-1, -1, -1, 2))
+        lost, to_whom = (first_rows(table, counts)[person, joint] for table in (lost, to_whom))
+        near_winner = _near(to_whom[:, None], cells)
+        mine = mine.masked_fill(lost[:, None] & near_winner if looks_left else lost[:, None], -torch.inf)
+        log_odds[person, joint] = mine
         best[person, joint], index[person, joint] = mine.max(1)
-    x, y = cells[index].long().unbind(2)
-    channel = torch.arange(len(heat), device=index.device)
-    places = (cells[index] + offsets[channel, :, y, x]) * STRIDE
-    return torch.where(torch.isfinite(best)[..., None], places, poses)
+    places = origins + steps[index]
+    channels = torch.arange(poses.shape[1], device=poses.device)
+    offsets = maps.offsets[images[:, None], channels, :, places[..., 1], places[..., 0]].float()
+    return torch.where(best.isfinite()[..., None], (places + offsets) * STRIDE, poses)
 
 
-def _log_posteriors(poses: Tensor, spreads: Tensor, heat: Tensor, rules: RefinementRules) -> tuple[Tensor, Tensor]:
-    """(N, J, h * w) log h - |c - m|^2 / (2 sigma^2), -inf where a joint cannot be; the cells (h * w, 2), x and y."""
+def _log_posteriors(
+    poses: Tensor, spreads: Tensor, images: Tensor, logits: Tensor, rules: RefinementRules
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(N, J, W) log h - |c - m|^2 / (2 sigma^2) of the cells within reach, -inf where a joint cannot be.
+
+    Windows have the size of the largest, at most the map's. Their cells are `origins` (N, J, 2) + `steps` (W, 2),
+    x and y, both given beside. One wait, for the size.
+    """
+    joints, height, width = logits.shape[1:]
     sizes = 1.2 * (poses.amax(1) - poses.amin(1)).prod(1).sqrt()
     deviations = spreads.maximum(rules.min_deviation * sizes[:, None, None]).clamp(min=STRIDE / 2)
-    y, x = (torch.arange(side, device=heat.device, dtype=heat.dtype) for side in heat.shape[1:])
-    in_x = (((x + 0.5) * STRIDE - poses[..., :1]) / deviations[..., :1]).square()  # (N, J, w)
-    in_y = (((y + 0.5) * STRIDE - poses[..., 1:]) / deviations[..., 1:]).square()
+    last = torch.tensor([width, height], device=poses.device) - 1
+    ends = torch.stack([poses - _REACH * deviations, poses + _REACH * deviations]).nan_to_num() / STRIDE - 0.5
+    origins, far = ends.floor().clamp(min=0).minimum(last).long()
+    columns, rows = (far - origins + 1).flatten(0, 1).amax(0).tolist()
+    dx, dy = (torch.arange(side, device=poses.device) for side in (columns, rows))
+    x, y = origins[..., :1] + dx, origins[..., 1:] + dy
+    in_x, in_y = (
+        torch.where(cells <= end, ((cells + 0.5) * STRIDE - middle) / deviation, torch.inf).square()
+        for cells, end, middle, deviation in zip(
+            (x, y), last, poses.split(1, dim=2), deviations.split(1, dim=2), strict=True
+        )
+    )
     distances = in_y[..., None] + in_x[..., None, :]
+    channels = images[:, None] * joints + torch.arange(joints, device=images.device)
+    index = (channels[..., None] * height + y.minimum(last[1]))[..., None] * width + x.minimum(last[0])[..., None, :]
+    heat = logits.flatten()[index].float().sigmoid()
     seen = torch.where(heat >= rules.min_heat, heat, 0.0).log()
     log_odds = torch.where(distances <= _REACH**2, seen - 0.5 * distances, -torch.inf)
-    return log_odds.flatten(2), torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).flatten(0, 1)
+    return log_odds.flatten(2), origins, torch.stack(torch.meshgrid(dx, dy, indexing="xy"), -1).flatten(0, 1)
 
 
 def _near(a: Tensor, b: Tensor) -> Tensor:
@@ -113,30 +154,23 @@ def _near(a: Tensor, b: Tensor) -> Tensor:
     return (a - b).square().sum(-1) <= _PEAK_RADIUS**2
 
 
-def _sharing(best: Tensor, places: Tensor) -> Tensor:
-    """(N, J) bool: joints that move to the same peak as another person's."""
-    moves = torch.isfinite(best)
-    same = moves[:, None] & moves & _near(places[:, None], places)  # (N, N, J)
-    return same.sum(1) > 1  # all who move share with themselves
-
-
-def _lost(
-    log_odds: Tensor, cells: Tensor, index: Tensor, joint: Tensor, scores: Tensor, rules: RefinementRules
-) -> tuple[Tensor, Tensor]:
-    """Which of C sharing joints (C,) lose their peak to another person, and the cells (C, h * w) around the winner's.
+def _rivals(moves: Tensor, places: Tensor) -> Tensor:
+    """(B, n, n, J) bool: which two of an image's people move this joint to one peak.
 
     Args:
-        log_odds: (C, h * w); index: (C,) the best cell of each; joint: (C,) which joint; scores: (C,) its person's.
+        moves: (B, n, J) bool; places: (B, n, J, 2) cells.
     """
-    places = cells[index]
-    near = _near(places[:, None], cells)
-    best = log_odds.gather(1, index[:, None])[:, 0]
-    elsewhere = torch.where(near, -torch.inf, log_odds).amax(1)
-    least = math.log(rules.min_heat) - 0.5 * _REACH**2  # of what counts: staying is worth no more
-    loss = (best - elsewhere.clamp(min=least)) * scores
-    # (C, C): rivals for one peak, and of these, who comes before me.
-    rivals = (joint[:, None] == joint) & _near(places[:, None], places)
-    order = torch.arange(len(joint), device=joint.device)
-    before = rivals & ((loss > loss[:, None]) | ((loss == loss[:, None]) & (order < order[:, None])))
-    winner = torch.where(before, loss, -torch.inf).argmax(1)
-    return before.any(1), near[winner]
+    others = ~torch.eye(moves.shape[1], dtype=torch.bool, device=moves.device)[..., None]
+    return moves[:, :, None] & moves[:, None] & others & _near(places[:, :, None], places[:, None])
+
+
+def _outbid(rivals: Tensor, loss: Tensor) -> tuple[Tensor, Tensor]:
+    """Whose joints lose their peak to another person (B, n, J), and to whom: the rival who would lose most by it.
+
+    Args:
+        rivals: (B, n, n, J); loss: (B, n, J). Of equal ones the first comes before the others.
+    """
+    mine, theirs = loss[:, :, None], loss[:, None]
+    order = torch.arange(loss.shape[1], device=loss.device)
+    before = rivals & ((theirs > mine) | ((theirs == mine) & (order < order[:, None])[..., None]))
+    return before.any(2), torch.where(before, theirs, -torch.inf).argmax(2)

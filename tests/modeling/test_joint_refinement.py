@@ -28,7 +28,12 @@ def refined(poses: Tensor, heat: Tensor, deviation: float, scores: list[float] |
     """With the same deviation (px) for all, and offsets that point to the middle of each cell."""
     offsets = torch.full((len(heat), 2, *heat.shape[1:]), 0.5)
     spreads = torch.full_like(poses, deviation)
-    return refine_joints(poses, spreads, torch.tensor(scores or [1.0] * len(poses)), heat, offsets, RULES)
+    return in_one_image(poses, spreads, torch.tensor(scores or [1.0] * len(poses)), heat, offsets)
+
+
+def in_one_image(poses: Tensor, spreads: Tensor, scores: Tensor, heat: Tensor, offsets: Tensor) -> Tensor:
+    """As `refine_joints`, with heat in [0, 1]."""
+    return refine_joints(poses, spreads, scores, [len(poses)], JointMaps(heat.logit()[None], offsets[None]), RULES)
 
 
 def test_a_joint_goes_to_its_peak_and_by_the_offset_from_there() -> None:
@@ -36,7 +41,7 @@ def test_a_joint_goes_to_its_peak_and_by_the_offset_from_there() -> None:
     offsets = torch.zeros(1, 2, 20, 30)
     offsets[0, :, 5, 10] = torch.tensor([0.25, 0.75])
     pose = torch.tensor([[[38.0, 25.0]]])
-    out = refine_joints(pose, torch.full_like(pose, 12), torch.ones(1), heat, offsets, RULES)
+    out = in_one_image(pose, torch.full_like(pose, 12), torch.ones(1), heat, offsets)
     assert out.tolist() == [[[41.0, 23.0]]]  # (10 + 0.25) * 4, (5 + 0.75) * 4
 
 
@@ -64,7 +69,7 @@ def test_the_least_deviation_is_a_share_of_the_persons_size() -> None:
     for away, moves in ((24, True), (28, False)):
         heat = torch.zeros(3, 30, 30)
         heat[0, 2, (10 + away) // 4] = 1
-        out = refine_joints(pose, torch.zeros_like(pose), torch.ones(1), heat, torch.full((3, 2, 30, 30), 0.5), RULES)
+        out = in_one_image(pose, torch.zeros_like(pose), torch.ones(1), heat, torch.full((3, 2, 30, 30), 0.5))
         assert (out[0, 0] != pose[0, 0]).any() == moves
         assert out[0, 1:].equal(pose[0, 1:])
 
@@ -135,8 +140,25 @@ def test_a_person_alone_as_a_slow_twin_has_it(seed: int) -> None:
     spreads = torch.rand(1, 3, 2, generator=generator) * 10
     heat = torch.rand(3, 12, 14, generator=generator) ** 4
     offsets = torch.rand(3, 2, 12, 14, generator=generator)
-    out = refine_joints(poses, spreads, torch.ones(1), heat, offsets, RULES)
+    out = in_one_image(poses, spreads, torch.ones(1), heat, offsets)
     torch.testing.assert_close(out, twin(poses, spreads, heat, offsets), rtol=1e-5, atol=1e-4)
+
+
+@given(st.integers(0, 2**16), st.lists(st.integers(0, 5), min_size=1, max_size=4))
+@settings(max_examples=15)
+def test_people_of_a_batch_are_refined_as_in_their_own_images(seed: int, counts: list[int]) -> None:
+    """Images of few and many people, partly in one place, some of them outside; windows differ among images."""
+    generator = torch.Generator().manual_seed(seed)
+    people, images = sum(counts), len(counts)
+    poses = torch.rand(people, 3, 2, generator=generator) * 90 - 10
+    spreads = torch.rand(people, 3, 2, generator=generator) * 15
+    scores = torch.rand(people, generator=generator) + 0.01
+    heat = torch.rand(images, 3, 12, 18, generator=generator) ** 6
+    offsets = torch.rand(images, 3, 2, 12, 18, generator=generator)
+    together = refine_joints(poses, spreads, scores, counts, JointMaps(heat.logit(), offsets), RULES)
+    of_images = (t.split(counts) for t in (together, poses, spreads, scores))
+    for found, *alone in zip(*of_images, heat, offsets, strict=True):
+        torch.testing.assert_close(found, in_one_image(*alone))
 
 
 @given(st.integers(0, 2**16))
