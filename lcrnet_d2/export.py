@@ -1,9 +1,9 @@
-"""A trained model as ONNX: image in, pose proposals and joint heat maps out.
+"""A trained model as ONNX: images in, pose proposals and joint heat maps out.
 
 The integration of the proposals (Sec. 3.5) and the refinement of its joints stay outside the graph.
 
-Shapes: P pose proposals, J joints, h x w cells of 4 px. onnx and onnxruntime (extra `export`) are imported where they
-are used.
+Shapes: N images, P pose proposals of all of them, J joints, h x w cells of 4 px. onnx and onnxruntime (extra `export`)
+are imported where they are used.
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from detectron2.config import CfgNode
+from detectron2.structures import ImageList
 from torch import Tensor, nn
-from torch.onnx.operators import shape_as_tensor
+from torch.nn import functional as F
 
+from .modeling.batches import image_numbers, is_exported
+from .modeling.lcr_outputs import PoseProposals
 from .structures import SKELETONS, centre_poses
 from .structures.whole_files import whole_file
 
@@ -31,11 +34,12 @@ __all__ = [
     "ProposalNetwork",
     "export_onnx",
     "largest_differences",
+    "of_image",
     "run_onnx",
 ]
 
 #: Outputs of the graph, in this order.
-OUTPUTS = ("scores", "poses_2d", "poses_3d", "classes", "confidences")
+OUTPUTS = ("scores", "poses_2d", "poses_3d", "classes", "confidences", "image_index")
 #: More of them where the model refines joints.
 JOINT_OUTPUTS = ("joint_heat", "joint_offsets")
 #: Heat below which nobody looks at a cell's offset.
@@ -44,14 +48,14 @@ _OPSET = 16  # the first with aligned RoIAlign
 
 
 class ProposalNetwork(nn.Module):
-    """A model without its integration, in operations that ONNX has."""
+    """A model without its integration, of N images of one size."""
 
-    model: Any  # a GeneralizedRCNN, whose parts nn.Module's types do not know
+    model: Any  # an LCRNet, whose parts nn.Module's types do not know
 
     def __init__(self, model: nn.Module) -> None:
         """
         Args:
-            model: a GeneralizedRCNN with LCRNetROIHeads.
+            model: an LCRNet with LCRNetROIHeads.
 
         Raises:
             RuntimeError: the model has no anchor poses.
@@ -65,48 +69,38 @@ class ProposalNetwork(nn.Module):
         """Names of what `forward` returns."""
         return OUTPUTS if self.model.roi_heads.joint_head is None else OUTPUTS + JOINT_OUTPUTS
 
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """
         Args:
-            image: (3, H, W) float, 0 to 255, channels as INPUT.FORMAT says, already resized.
+            images: (N, 3, H, W) float, 0 to 255, channels as INPUT.FORMAT says, already resized.
 
         Returns:
-            scores (P,), poses_2d (P, J, 2) px of `image`, poses_3d (P, J, 3) m around the body centre, classes (P,)
-            int64, confidences (P,) probability that the region is a person. With joint refinement also the heat
-            (J, h, w) in [0, 1] and offsets (J, 2, h, w), dx and dy in cells.
+            scores (P,), poses_2d (P, J, 2) px of its image, poses_3d (P, J, 3) m around the body centre, classes (P,)
+            int64, confidences (P,) probability that the region is a person, image_index (P,) int64, 0 to N - 1 in
+            order. With joint refinement also the heat (N, J, h, w) in [0, 1] and offsets (N, J, 2, h, w), dx and dy in
+            cells.
         """
         heads = self.model.roi_heads
-        images = self.model.preprocess_image([{"image": image}])
-        features = self.model.backbone(images.tensor)
-        regions = self.model.proposal_generator(images, features)[0][0].proposal_boxes
-        pooled = heads.box_pooler([features[name] for name in heads.in_features], [regions])
-        outputs = heads.box_predictor
-        logits, hidden = outputs(heads.box_head(pooled))
-        probabilities = logits.softmax(1)
-        scores, pairs = _select(probabilities[:, :-1].flatten(), outputs.min_score, outputs.min_proposals)
-        boxes = torch.div(pairs, outputs.num_classes, rounding_mode="floor")
-        classes = pairs - boxes * outputs.num_classes
-        # Every class of every region: the selection by class that inference makes has no counterpart in ONNX.
-        deltas = outputs.pose_pred(hidden).reshape(-1, outputs.num_joints, 5)[pairs]
-        poses_2d, poses_3d = outputs.pose_transform.apply_deltas(
-            regions.tensor[boxes], outputs.anchor_poses_2d[classes], outputs.anchor_poses_3d[classes], deltas
-        )
-        poses_3d = centre_poses(poses_3d, heads.skeleton)
-        proposals = (scores, poses_2d, poses_3d, classes, 1 - probabilities[boxes, -1])
+        if is_exported():  # how many images there are is a number of the graph: they cannot be a list
+            batch = self.model.preprocess_image([{"image": images}])
+            (found,), (regions,), features = self.model.pose_proposals(ImageList(batch.tensor[0], batch.image_sizes))
+            image_index = regions.images[found.boxes]
+        else:
+            batch = self.model.preprocess_image([{"image": image} for image in images])
+            of_images, _, features = self.model.pose_proposals(batch)
+            found = PoseProposals(*map(torch.cat, zip(*of_images, strict=True)))
+            image_index = image_numbers([len(of_image.scores) for of_image in of_images], found.scores.device)
+        # One pose more, left out again: onnxruntime's mean of no poses keeps the axis of joints.
+        poses_3d = centre_poses(F.pad(found.poses_3d, [0, 0, 0, 0, 0, 1]), heads.skeleton)[:-1]
+        proposals = (found.scores, found.poses_2d, poses_3d, found.classes, found.confidences, image_index)
         maps = heads.joint_maps(features)
-        return proposals if maps is None else (*proposals, maps.heat[0].sigmoid(), maps.offsets[0])
-
-
-def _select(scores: Tensor, min_score: float, min_count: int) -> tuple[Tensor, Tensor]:
-    """As `select_pose_proposals`; how many stays a number of the graph."""
-    at_least = shape_as_tensor(scores)[0].clamp(max=min_count)
-    count = torch.maximum((scores >= min_score).sum(), at_least.to(scores.device))
-    pairs = scores.topk(count).indices.sort().values  # pyright: ignore[reportArgumentType]  a number while tracing
-    return scores[pairs], pairs
+        return proposals if maps is None else (*proposals, maps.heat.sigmoid(), maps.offsets)
 
 
 def export_onnx(model: nn.Module, cfg: CfgNode, path: str | Path) -> None:
-    """Writes the graph, for images of any size, with what a user of it must know as metadata "lcrnet" (JSON).
+    """Writes the graph, for any number of images of any one size.
+
+    What a user of it must know is its metadata "lcrnet" (JSON).
 
     Args:
         model: of `cfg`, with weights, on the CPU.
@@ -118,7 +112,7 @@ def export_onnx(model: nn.Module, cfg: CfgNode, path: str | Path) -> None:
 
     network = ProposalNetwork(model)
     size = cfg.INPUT.MIN_SIZE_TEST
-    example = 255 * torch.rand(3, size, size + size // 3 + 1)  # neither side is special
+    example = 255 * torch.rand(2, 3, size, size + size // 3 + 1)  # neither side is special
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     memory = io.BytesIO()
@@ -131,12 +125,12 @@ def export_onnx(model: nn.Module, cfg: CfgNode, path: str | Path) -> None:
             memory,  # pyright: ignore[reportArgumentType]  files are taken where dynamo is False
             opset_version=_OPSET,
             dynamo=False,
-            input_names=["image"],
+            input_names=["images"],
             output_names=list(network.outputs),
             dynamic_axes={
-                "image": {1: "height", 2: "width"},
-                "joint_heat": {1: "rows", 2: "columns"},
-                "joint_offsets": {2: "rows", 3: "columns"},
+                "images": {0: "images", 2: "height", 3: "width"},
+                "joint_heat": {0: "images", 2: "rows", 3: "columns"},
+                "joint_offsets": {0: "images", 3: "rows", 4: "columns"},
                 **dict.fromkeys(OUTPUTS, proposals),
             },
         )
@@ -153,7 +147,7 @@ def _metadata(cfg: CfgNode, onnx_rules: Mapping[str, Any]) -> dict[str, Any]:
     skeleton = SKELETONS[lcrnet.SKELETON]
     rules = lcrnet.INTEGRATION
     return {
-        "version": 1,
+        "version": 2,
         "image": {
             "channels": cfg.INPUT.FORMAT,
             "range": [0, 255],
@@ -161,7 +155,7 @@ def _metadata(cfg: CfgNode, onnx_rules: Mapping[str, Any]) -> dict[str, Any]:
             "longer_side_at_most": cfg.INPUT.MAX_SIZE_TEST,
         },
         "joint_names": list(skeleton.joints),
-        "units": {"poses_2d": "px of the given image", "poses_3d": "m"},
+        "units": {"poses_2d": "px of the given images", "poses_3d": "m"},
         "axes": "x right, y down, z away from the camera",
         "origin": "body centre",
         "num_anchor_poses": lcrnet.NUM_ANCHOR_POSES,
@@ -186,10 +180,17 @@ def _refinement(node: CfgNode) -> dict[str, Any]:
     return {"joint_refinement": rules} if node.ENABLED else {}
 
 
-def run_onnx(session: Any, image: Tensor) -> dict[str, np.ndarray]:
-    """The outputs of a graph by name; session: an onnxruntime.InferenceSession, image: as `ProposalNetwork.forward`."""
+def run_onnx(session: Any, images: Tensor) -> dict[str, np.ndarray]:
+    """The outputs of a graph by name; session: an onnxruntime.InferenceSession; images: (N, 3, H, W) pixels."""
     names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, {"image": image.float().numpy()}), strict=True))
+    return dict(zip(names, session.run(names, {"images": images.float().numpy()}), strict=True))
+
+
+def of_image(outputs: Mapping[str, np.ndarray], index: int) -> dict[str, np.ndarray]:
+    """What of a batch's outputs, by name, is of the image of this index; without `image_index`."""
+    here = outputs["image_index"] == index
+    found = {name: outputs[name][here] for name in OUTPUTS[:-1]}
+    return found | {name: outputs[name][index] for name in JOINT_OUTPUTS if name in outputs}
 
 
 class Differences(NamedTuple):
@@ -213,7 +214,7 @@ def largest_differences(a: dict[str, np.ndarray], b: dict[str, np.ndarray], imag
     is within 1 % of the lowest are left out.
 
     Args:
-        a, b: by the names of `OUTPUTS` and `JOINT_OUTPUTS`.
+        a, b: of `of_image`.
 
     Returns:
         infinity where a proposal has none of its class in the other set, or there is nothing to compare.

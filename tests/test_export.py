@@ -16,7 +16,7 @@ from PIL import Image
 from torch import nn
 
 from lcrnet_d2.config import load_config
-from lcrnet_d2.export import ProposalNetwork, export_onnx, largest_differences, run_onnx
+from lcrnet_d2.export import ProposalNetwork, export_onnx, largest_differences, of_image, run_onnx
 from lcrnet_d2.modeling import Rules, integrate_pose_proposals
 from lcrnet_d2.modeling.joint_heat_maps import JointMaps
 from lcrnet_d2.modeling.joint_refinement import RefinementRules, refine_joints
@@ -82,50 +82,110 @@ def exported(tmp_path_factory: pytest.TempPathFactory, anchors: AnchorPoses) -> 
     return model, cfg, path
 
 
+@pytest.fixture(scope="module")
+def exported_r50(tmp_path_factory: pytest.TempPathFactory, anchors: AnchorPoses) -> tuple[nn.Module, CfgNode, Path]:
+    cfg = load_config("Base-LCRNet-R50-FPN.yaml", OPTS)
+    model = spread_out(build_model(cfg), anchors)
+    with torch.no_grad():
+        for name, feature in model.backbone(70 * torch.randn(1, 3, 64, 64)).items():
+            if name != "p6":  # which is pooled from p5
+                getattr(model.backbone, name.replace("p", "fpn_output")).weight /= feature.std()
+    path = tmp_path_factory.mktemp("exported") / "r50.onnx"
+    export_onnx(model, cfg, path)
+    return model, cfg, path
+
+
+@pytest.fixture(scope="module")
+def exported_movenet(tmp_path_factory: pytest.TempPathFactory, anchors: AnchorPoses) -> tuple[nn.Module, CfgNode, Path]:
+    """MobileNetV2 with MoveNet's layers, and heat maps."""
+    cfg = load_config("Base-LCRNet-MobileNetV2-FPN.yaml", OPTS)
+    model = spread_out(build_model(cfg), anchors)
+    path = tmp_path_factory.mktemp("exported") / "movenet.onnx"
+    export_onnx(model, cfg, path)
+    return model, cfg, path
+
+
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
-def proposals_of(network: ProposalNetwork, image: torch.Tensor) -> dict[str, np.ndarray]:
+def pictures(count: int, size: tuple[int, int]) -> torch.Tensor:
+    """(N, 3, H, W), all different."""
+    return torch.stack([torch.from_numpy(picture(*size, seed)).permute(2, 0, 1).float() for seed in range(count)])
+
+
+def proposals_of(network: ProposalNetwork, images: torch.Tensor) -> dict[str, np.ndarray]:
     with torch.no_grad():
-        return {name: value.numpy() for name, value in zip(network.outputs, network(image), strict=True)}
+        return {name: value.numpy() for name, value in zip(network.outputs, network(images), strict=True)}
 
 
-@pytest.mark.parametrize("size", [(64, 80), (96, 64), (63, 97)], ids=str)
-def test_onnxruntime_gives_what_torch_gives_at_any_size(
-    size: tuple[int, int], exported: tuple[nn.Module, CfgNode, Path]
+def session_of(path: Path) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+
+#: Each with the sizes of images, (H, W), that it is given: as in the example of the export, larger, odd.
+MODELS = {
+    "exported": [(64, 80), (96, 64), (63, 97)],
+    "exported_with_heat_maps": [(63, 97)],
+    "exported_r50": [(64, 80)],
+    "exported_movenet": [(63, 97)],
+}
+
+
+@pytest.mark.parametrize(("kind", "size"), [(kind, size) for kind, sizes in MODELS.items() for size in sizes], ids=str)
+def test_a_batch_gives_what_its_images_alone_and_torch_give(
+    kind: str, size: tuple[int, int], request: pytest.FixtureRequest
 ) -> None:
-    model, _, path = exported
-    image = torch.from_numpy(picture(*size)).permute(2, 0, 1).float()
-    expected = proposals_of(ProposalNetwork(model), image)
-    found = run_onnx(onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]), image)
-    assert len(expected["scores"]) > 100 and expected["scores"].max() > 0.3
-    differences = largest_differences(expected, found, max(size))
-    assert differences.scores < 1e-4 and differences.poses_2d < 1e-4 and differences.poses_3d < 1e-4
+    model, _, path = request.getfixturevalue(kind)
+    session, images = session_of(path), pictures(3, size)
+    together, expected = run_onnx(session, images), proposals_of(ProposalNetwork(model), images)
+    assert list(together) == list(ProposalNetwork(model).outputs)
+    assert np.unique(together["image_index"]).tolist() == [0, 1, 2] and (np.diff(together["image_index"]) >= 0).all()
+    for index in range(3):
+        alone = run_onnx(session, images[index : index + 1])
+        assert not alone["image_index"].any()
+        here, in_torch = of_image(together, index), of_image(expected, index)
+        assert len(here["scores"]) > 50 and here["scores"].max() > 0.3
+        assert max(largest_differences(here, of_image(alone, 0), max(size))) < 1e-3
+        assert max(largest_differences(here, in_torch, max(size))) < 1e-3
+        assert len(here["scores"]) == len(in_torch["scores"])
+    first, second = (of_image(together, index) for index in (0, 1))
+    assert max(largest_differences(first, second, max(size))) > 0.01  # they are different images
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_an_image_in_which_nothing_is_found(kind: str, request: pytest.FixtureRequest) -> None:
+    """Pixels that are no numbers give no region. The others lose nothing by it; alone the image gives empty outputs."""
+    model, _, path = request.getfixturevalue(kind)
+    session, images = session_of(path), pictures(3, (64, 80))
+    images[1] = np.nan
+    found, expected = run_onnx(session, images), proposals_of(ProposalNetwork(model), images)
+    assert np.unique(found["image_index"]).tolist() == np.unique(expected["image_index"]).tolist() == [0, 2]
+    for index in (0, 2):
+        assert max(largest_differences(of_image(found, index), of_image(expected, index), 80)) < 1e-3
+    alone = run_onnx(session, images[1:2])
+    assert alone["poses_3d"].shape == (0, 13, 3) and alone["scores"].shape == alone["image_index"].shape == (0,)
 
 
 @pytest.mark.parametrize("size", [(64, 80), (63, 97)], ids=str)
 def test_heat_maps_are_exported_at_any_size(
     size: tuple[int, int], exported_with_heat_maps: tuple[nn.Module, CfgNode, Path]
 ) -> None:
-    model, _, path = exported_with_heat_maps
-    image = torch.from_numpy(picture(*size)).permute(2, 0, 1).float()
-    expected = proposals_of(ProposalNetwork(model), image)
-    found = run_onnx(onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]), image)
+    _, _, path = exported_with_heat_maps
+    found = run_onnx(session_of(path), pictures(2, size))
     rows, columns = (-(-side // 32) * 8 for side in size)
-    assert found["joint_heat"].shape == (13, rows, columns) and expected["joint_heat"].std() > 0.01
-    differences = largest_differences(expected, found, max(size))
-    assert max(differences) < 1e-3
-    moved = {**found, "joint_heat": found["joint_heat"] + 0.2}
-    assert largest_differences(expected, moved, max(size)).joint_heat == pytest.approx(0.2, abs=1e-3)
+    assert found["joint_heat"].shape == (2, 13, rows, columns) and found["joint_heat"].std() > 0.01
+    assert found["joint_offsets"].shape == (2, 13, 2, rows, columns)
+    second = of_image(found, 1)
+    moved = {**second, "joint_heat": second["joint_heat"] + 0.2}
+    assert largest_differences(second, moved, max(size)).joint_heat == pytest.approx(0.2, abs=1e-3)
 
 
 @torch.no_grad()
 def test_the_networks_proposals_are_those_of_inference(exported: tuple[nn.Module, CfgNode, Path]) -> None:
-    """The two select and regress in different ways."""
     model, _, _ = exported
     image = torch.from_numpy(picture(64, 96)).permute(2, 0, 1)
-    proposals = proposals_of(ProposalNetwork(model), image.float())
+    proposals = of_image(proposals_of(ProposalNetwork(model), image[None].float()), 0)
     decode, seen = model.roi_heads.box_predictor.inference, []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(model.roi_heads.box_predictor, "inference", lambda *given: seen.extend(decode(*given)) or seen)
@@ -137,7 +197,7 @@ def test_the_networks_proposals_are_those_of_inference(exported: tuple[nn.Module
 
 def test_differences_are_found_and_order_is_none(exported: tuple[nn.Module, CfgNode, Path]) -> None:
     model, _, _ = exported
-    a = proposals_of(ProposalNetwork(model), torch.from_numpy(picture(64, 96)).permute(2, 0, 1).float())
+    a = of_image(proposals_of(ProposalNetwork(model), pictures(1, (64, 96))), 0)
     shuffled = {name: value[::-1].copy() for name, value in a.items()}
     assert largest_differences(a, shuffled, 96)[:3] == (0, 0, 0)
     best = int(a["scores"].argmax())

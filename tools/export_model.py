@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Writes a trained model as ONNX (image in, pose proposals and joint heat maps out) and checks it with onnxruntime.
+"""Writes a trained model as ONNX (images in, pose proposals and joint heat maps out) and checks it with onnxruntime.
 
 It is compared with the model itself: the largest differences and the tolerances are printed; exit code 1 if one is
 missed. Needs the extra `export`: pip install onnx onnxruntime. tools/run_onnx.py runs the file without Detectron2 and
@@ -26,7 +26,7 @@ from detectron2.modeling import build_model
 from lcrnet_d2.checkpoint import LCRNetCheckpointer
 from lcrnet_d2.command_line import run_command
 from lcrnet_d2.data import read_image
-from lcrnet_d2.export import Differences, ProposalNetwork, export_onnx, largest_differences, run_onnx
+from lcrnet_d2.export import Differences, ProposalNetwork, export_onnx, largest_differences, of_image, run_onnx
 from lcrnet_d2.predictor import find_config
 from lcrnet_d2.projects import add_import_argument, import_projects
 
@@ -41,19 +41,21 @@ def main(argv: list[str] | None = None) -> None:
         import_projects(args.imports)
         cfg = find_config(args.config_file)
         cfg.merge_from_list([*args.opts, "MODEL.DEVICE", "cpu"])
-        images = [resized(read_image(file, cfg.INPUT.FORMAT), cfg) for file in args.check]
+        batches = [with_mirror_image(resized(read_image(file, cfg.INPUT.FORMAT), cfg)) for file in args.check]
         model = build_model(cfg)
         LCRNetCheckpointer(model).load(cfg.MODEL.WEIGHTS)
         export_onnx(model, cfg, args.output)
     except (OSError, ValueError, KeyError, AssertionError, RuntimeError) as error:  # assertion: of merge_from_list
         raise SystemExit(f"not exported: {error}") from error
     print(f"{args.output}: {args.output.stat().st_size / 1e6:.1f} MB")
-    if not parity(ProposalNetwork(model), args.output, images or made_up_images(cfg)):
+    if not parity(ProposalNetwork(model), args.output, batches or made_up_images(cfg)):
         raise SystemExit(1)
 
 
-def parity(network: ProposalNetwork, path: Path, images: list[torch.Tensor]) -> bool:
-    """Prints how far onnxruntime is from torch on each image; True where all are within TOLERANCES."""
+def parity(network: ProposalNetwork, path: Path, batches: list[torch.Tensor]) -> bool:
+    """Prints how far onnxruntime is from torch on each image of batches (N, 3, H, W); True where all are within
+    TOLERANCES.
+    """
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -63,32 +65,40 @@ def parity(network: ProposalNetwork, path: Path, images: list[torch.Tensor]) -> 
         f"joint heat {heat:g}, joint offset {offset:g} cells"
     )
     passed = True
-    for image in images:
+    for images in batches:
         with torch.no_grad():
-            expected = {k: v.numpy() for k, v in zip(network.outputs, network(image), strict=True)}
-        found = run_onnx(session, image)
-        height, width = image.shape[1:]
-        differences = largest_differences(expected, found, max(height, width))
-        passed &= all(d <= t for d, t in zip(differences, TOLERANCES, strict=True))
-        print(
-            f"{width} x {height}: {len(expected['scores'])} proposals, onnxruntime {len(found['scores'])}; score "
-            f"{differences.scores:.1e}, 2D {differences.poses_2d:.1e}, 3D {differences.poses_3d:.1e} m, heat "
-            f"{differences.joint_heat:.1e}, offset {differences.joint_offsets:.1e} cells"
-        )
+            in_torch = {k: v.numpy() for k, v in zip(network.outputs, network(images), strict=True)}
+        in_onnx = run_onnx(session, images)
+        height, width = images.shape[2:]
+        for index in range(len(images)):
+            expected, found = of_image(in_torch, index), of_image(in_onnx, index)
+            differences = largest_differences(expected, found, max(height, width))
+            passed &= all(d <= t for d, t in zip(differences, TOLERANCES, strict=True))
+            print(
+                f"{width} x {height}, image {index + 1} of {len(images)}: {len(expected['scores'])} proposals, "
+                f"onnxruntime {len(found['scores'])}; score {differences.scores:.1e}, "
+                f"2D {differences.poses_2d:.1e}, 3D {differences.poses_3d:.1e} m, "
+                f"heat {differences.joint_heat:.1e}, offset {differences.joint_offsets:.1e} cells"
+            )
     print("parity: passed" if passed else "parity: MISSED")
     return passed
 
 
 def made_up_images(cfg: CfgNode) -> list[torch.Tensor]:
-    """Smooth random pictures of two sizes, neither that of the export."""
+    """Smooth random pictures of two sizes, neither that of the export: one, and a batch of three."""
     generator = torch.Generator().manual_seed(0)
     side = cfg.INPUT.MIN_SIZE_TEST
     sizes = (side, min(side * 5 // 4, cfg.INPUT.MAX_SIZE_TEST)), (min(side * 3 // 2, cfg.INPUT.MAX_SIZE_TEST), side)
-    coarse = [torch.rand(1, 3, 12, 12, generator=generator) for _ in sizes]
+    coarse = [torch.rand(count, 3, 12, 12, generator=generator) for count in (1, 3)]
     return [
-        255 * torch.nn.functional.interpolate(image, size, mode="bilinear")[0]
-        for image, size in zip(coarse, sizes, strict=True)
+        255 * torch.nn.functional.interpolate(images, size, mode="bilinear")
+        for images, size in zip(coarse, sizes, strict=True)
     ]
+
+
+def with_mirror_image(image: torch.Tensor) -> torch.Tensor:
+    """(2, 3, H, W), a batch of two different images of one size."""
+    return torch.stack([image, image.flip(2)])
 
 
 def resized(image: np.ndarray, cfg: CfgNode) -> torch.Tensor:
@@ -110,7 +120,12 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config-file", required=True, help="YAML, its name below configs/, or a model of the zoo")
     parser.add_argument("--output", type=Path, required=True, help=".onnx to write")
-    parser.add_argument("--check", nargs="+", default=[], help="photos for the parity check (default: random pictures)")
+    parser.add_argument(
+        "--check",
+        nargs="+",
+        default=[],
+        help="photos for the parity check, each with its mirror image (default: random pictures)",
+    )
     add_import_argument(parser)
     parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], help="config KEY VALUE pairs")
     return parser.parse_args(argv)

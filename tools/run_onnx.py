@@ -18,6 +18,8 @@ import numpy as np
 import onnxruntime
 from PIL import Image, ImageOps
 
+#: Of what tools/export_model.py writes: 2 takes batches.
+VERSION = 2
 #: Of joint refinement: px of a cell; deviations beyond which heat is another's; cells that a peak is wide; how often
 #: those who lose a peak look again.
 CELL, REACH, PEAK_RADIUS, LOOKS = 4, 3.0, 4, 3
@@ -29,7 +31,7 @@ def main() -> None:
     parser.add_argument("images", nargs="+")
     args = parser.parse_args()
     session, about = load(args.model)
-    out = {key: about[key] for key in ("version", "joint_names", "axes", "origin")}
+    out = {"version": 1, **{key: about[key] for key in ("joint_names", "axes", "origin")}}
     out["units"] = {"keypoints_2d": "px", "pose_3d": "m"}
     out["images"] = []
     failed = False
@@ -50,11 +52,14 @@ def load(model: str) -> tuple[onnxruntime.InferenceSession, dict[str, Any]]:
     """The network, and what tools/export_model.py wrote about it; SystemExit for any other file."""
     try:
         session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-        return session, json.loads(session.get_modelmeta().custom_metadata_map["lcrnet"])
+        about = json.loads(session.get_modelmeta().custom_metadata_map["lcrnet"])
     except KeyError:
         sys.exit(f"{model} was not written by tools/export_model.py: it has no metadata 'lcrnet'")
     except Exception as error:  # onnxruntime's own kinds have no common base
         sys.exit(f"cannot read the model {model}: {error}")
+    if about["version"] != VERSION:
+        sys.exit(f"{model} has version {about['version']}, this file reads {VERSION}: export the model again")
+    return session, about
 
 
 def read_rgb(file: str) -> Image.Image:
@@ -78,7 +83,8 @@ def find_people(session: onnxruntime.InferenceSession, about: dict[str, Any], im
     if wanted["channels"] == "BGR":
         pixels = pixels[:, :, ::-1]
     names = [output.name for output in session.get_outputs()]
-    found = session.run(names, {"image": np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32)})
+    batch = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], dtype=np.float32)  # of one; all are of this image
+    found = session.run(names, {"images": batch})
     proposals = dict(zip(names, found, strict=True))
     upper_body = proposals["classes"] >= about["num_anchor_poses"]
     rules = dict(about["integration"])
@@ -86,7 +92,7 @@ def find_people(session: onnxruntime.InferenceSession, about: dict[str, Any], im
     people = []
     found = integrate(proposals, upper_body, size, **{**rules, "score_threshold": 0.0}, last_pixel=last_pixel)
     if "joint_refinement" in about:
-        found = refine(found, proposals["joint_heat"], proposals["joint_offsets"], **about["joint_refinement"])
+        found = refine(found, proposals["joint_heat"][0], proposals["joint_offsets"][0], **about["joint_refinement"])
     for score, pose_2d, pose_3d, seed, _ in found:
         if score < rules["score_threshold"]:
             continue

@@ -7,7 +7,7 @@ classes are in use), J joints, P pose proposals = (box, class) pairs. Background
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from detectron2.config import CfgNode, configurable
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..structures import SKELETONS, AnchorPoses
-from .batches import first_rows, image_numbers, is_asynchronous, log_scalars, pad_rows, row_numbers
+from .batches import first_rows, image_numbers, is_asynchronous, largest, log_scalars, pad_rows, read, row_numbers
 from .labelling import SampledBoxes
 from .pose_regression import PoseTransform
 
@@ -185,20 +185,31 @@ class LCROutputLayers(nn.Module):
         Raises:
             RuntimeError: there are no anchor poses yet.
         """
+        regions = [len(of_image) for of_image in boxes]
+        decoded, counts = self.decode(predictions, torch.cat(boxes), regions)
+        first_of_image = torch.tensor(regions, device=decoded.boxes.device).cumsum(0)[:-1]
+        first_of_image = F.pad(first_of_image, [1, 0])[image_numbers(counts, decoded.boxes.device)]
+        decoded = decoded._replace(boxes=decoded.boxes - first_of_image)
+        return [PoseProposals(*of_image) for of_image in zip(*(d.split(counts) for d in decoded), strict=True)]
+
+    def decode(
+        self, predictions: tuple[Tensor, Tensor], boxes: Tensor, regions: Sequence[int] | Tensor
+    ) -> tuple[PoseProposals, Any]:
+        """The pose proposals of all images together, whose `boxes` count through all regions, and how many each has.
+
+        Args:
+            boxes: (R, 4) px, so many (regions) of each image.
+        """
         logits, features = predictions
         probabilities = logits.float().softmax(1)
-        regions = [len(of_image) for of_image in boxes]
         scores, rows, classes, counts = select_pose_proposals(
             probabilities[:, :-1], self.min_score, self.min_proposals, regions
         )
         deltas = self._deltas_of_pairs(features, rows, classes)
         poses = self.pose_transform.apply_deltas(
-            torch.cat(boxes)[rows], self.anchor_poses_2d[classes], self.anchor_poses_3d[classes], deltas
+            boxes[rows], self.anchor_poses_2d[classes], self.anchor_poses_3d[classes], deltas
         )
-        first_of_image = torch.tensor(regions, device=rows.device).cumsum(0)[:-1]
-        first_of_image = F.pad(first_of_image, [1, 0])[image_numbers(counts, rows.device)]
-        decoded = (scores, *poses, classes, rows - first_of_image, 1 - probabilities[:, -1][rows])
-        return [PoseProposals(*of_image) for of_image in zip(*(d.split(counts) for d in decoded), strict=True)]
+        return PoseProposals(scores, *poses, classes, rows, 1 - probabilities[:, -1][rows]), counts
 
     def _deltas_of_pairs(self, features: Tensor, rows: Tensor, classes: Tensor) -> Tensor:
         """(P, J, 5) regression of box `rows[p]` for class `classes[p]`; `rows` in order.
@@ -242,8 +253,8 @@ class LCROutputLayers(nn.Module):
 
 
 def select_pose_proposals(
-    probabilities: Tensor, min_score: float, min_count: int, regions: Sequence[int] | None = None
-) -> tuple[Tensor, Tensor, Tensor, list[int]]:
+    probabilities: Tensor, min_score: float, min_count: int, regions: Sequence[int] | Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor, Any]:
     """The (box, class) pairs worth decoding: of each image all of at least `min_score`, and the best `min_count` at
     least. One wait for the numbers.
 
@@ -258,12 +269,11 @@ def select_pose_proposals(
     num_classes = probabilities.shape[1]
     numbers, there = row_numbers(regions, probabilities.device)
     of_images = pad_rows(probabilities.nan_to_num(-1.0), numbers).masked_fill(~there[..., None], -2.0).flatten(1)
-    counts = [
-        max(good, min(min_count, boxes * num_classes))
-        for good, boxes in zip((of_images >= min_score).sum(1).tolist(), regions, strict=True)
-    ]
-    best = of_images.topk(max(counts), dim=1).indices
-    beyond = torch.arange(max(counts), device=best.device) >= torch.tensor(counts, device=best.device)[:, None]
+    at_least = (torch.as_tensor(regions, device=there.device) * num_classes).clamp(max=min_count)
+    counts = read((of_images >= min_score).sum(1).maximum(at_least))
+    most = largest(counts)
+    best = of_images.topk(most, dim=1).indices
+    beyond = torch.arange(most, device=best.device) >= torch.as_tensor(counts, device=best.device)[:, None]
     pairs = first_rows(best.masked_fill(beyond, of_images.shape[1]).sort(1).values, counts)
     boxes = numbers[image_numbers(counts, best.device), pairs // num_classes]
     classes = pairs % num_classes

@@ -12,7 +12,8 @@ from detectron2.structures import Boxes, ImageList, Instances
 from torch import Tensor
 from torch.nn import functional as F
 
-from .batches import image_numbers
+from .batches import image_numbers, is_exported
+from .lcr_outputs import PoseProposals
 
 __all__ = ["LCRNet", "rescale"]
 
@@ -38,14 +39,30 @@ class LCRNet(GeneralizedRCNN):
         detected_instances: list[Instances] | None = None,
         do_postprocess: bool = True,
     ) -> list[Any]:
-        people = super().inference(batched_inputs, detected_instances, do_postprocess=False)
+        """As GeneralizedRCNN's. ValueError where people's boxes are given: poses are those of the network's regions."""
+        if detected_instances is not None:
+            raise ValueError("LCRNet.inference takes no detected_instances: it finds its own regions; leave them out")
+        images = self.preprocess_image(batched_inputs)
+        people = self.roi_heads.people(images, *self.pose_proposals(images))
         return rescale(people, batched_inputs) if do_postprocess else people
+
+    def pose_proposals(self, images: ImageList) -> tuple[list[PoseProposals], list[Instances], dict[str, Tensor]]:
+        """What the network says of images before integration (Sec. 3.2-3.4).
+
+        Args:
+            images: of `preprocess_image`.
+
+        Returns:
+            per image its pose proposals, and the regions they are of; the batch's feature maps.
+        """
+        features = self.backbone(images.tensor)
+        regions, _ = self.proposal_generator(images, features, None)
+        return self.roi_heads.pose_proposals(features, regions), regions, features
 
     def preprocess_image(self, batched_inputs: list[dict[str, Any]]) -> ImageList:
         images = [record["image"] for record in batched_inputs]
         alike = len({(image.shape, image.dtype, image.device) for image in images}) == 1
-        traced = torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
-        if traced or not alike or any(self.backbone.padding_constraints.values()):
+        if is_exported() or not alike or any(self.backbone.padding_constraints.values()):
             return super().preprocess_image(batched_inputs)
         batch = (torch.stack(images).to(self.device) - self.pixel_mean) / self.pixel_std
         height, width = images[0].shape[-2:]

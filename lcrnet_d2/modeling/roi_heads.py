@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..structures import PERSON, SKELETONS, Skeleton, centre_poses, joint_box
-from .batches import first_rows, image_numbers, pad_rows, row_numbers
+from .batches import first_rows, image_numbers, is_exported, pad_rows, read, row_numbers
 from .joint_heat_maps import JointHead, JointMaps
 from .joint_refinement import RefinementRules, refine_instances
 from .labelling import GroundTruth, SampledBoxes, draw, match
@@ -125,15 +125,32 @@ class LCRNetROIHeads(ROIHeads):
             if self.joint_head is not None:
                 losses |= self.joint_head.losses(self.joint_head(features), targets)
             return [], losses
-        people = self.integrate(self.pose_proposals(features, proposals), proposals)
+        return self.people(images, self.pose_proposals(features, proposals), proposals, features), {}
+
+    def people(
+        self,
+        images: ImageList,
+        proposals: list[PoseProposals],
+        regions: list[Instances],
+        features: dict[str, Tensor],
+    ) -> list[Instances]:
+        """Everyone in each image: its pose proposals integrated (Sec. 3.5), and the joints refined."""
+        people = self.integrate(proposals, regions)
         maps = self.joint_maps(features)
-        return people if maps is None else refine_instances(people, maps, self.refinement_rules), {}
+        return people if maps is None else refine_instances(people, maps, self.refinement_rules)
 
     def pose_proposals(self, features: dict[str, Tensor], regions: list[Instances]) -> list[PoseProposals]:
-        """What classification and regression make of each image's regions (Sec. 3.2-3.3)."""
+        """What classification and regression make of each image's regions (Sec. 3.2-3.3).
+
+        In a graph that is exported those of all images together, as `LCRNetRPN.predict_proposals` has their regions.
+        """
         self.box_predictor.check_anchor_poses()
         boxes = [image.proposal_boxes.tensor for image in regions]
         together = torch.cat(boxes)
+        if is_exported():
+            images, every_image = regions[0].images, torch.arange(features[self.in_features[0]].shape[0])
+            counts = (images == every_image[:, None]).sum(1)
+            return [self.box_predictor.decode(self._predictions(features, together, images), together, counts)[0]]
         images = image_numbers([len(of_image) for of_image in boxes], together.device)
         return self.box_predictor.inference(self._predictions(features, together, images), boxes)
 
@@ -211,8 +228,8 @@ def pool(pooler: ROIPooler, maps: list[Tensor], boxes: Tensor, images: Tensor) -
     sizes = (boxes[:, 2:] - boxes[:, :2]).prod(1).sqrt()
     levels = (pooler.canonical_level + torch.log2(sizes / pooler.canonical_box_size + 1e-8)).floor()
     levels = levels.clamp(pooler.min_level, pooler.max_level) - pooler.min_level
-    order = levels.argsort(stable=True)
-    counts = (levels[:, None] == torch.arange(len(maps), device=levels.device)).sum(0).tolist()
+    order = levels.argsort()
+    counts = list(read((levels[:, None] == torch.arange(len(maps), device=levels.device)).sum(0)))
     by_level = zip(pooler.level_poolers, maps, regions[order].split(counts), strict=True)
     pooled = torch.cat([level(of_level, there) for level, of_level, there in by_level])
     return torch.empty_like(pooled).index_copy(0, order, pooled)

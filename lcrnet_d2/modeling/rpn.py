@@ -5,15 +5,16 @@ Shapes: B images, A RPN anchors of all levels, L levels, n regions of a level be
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from detectron2.modeling.proposal_generator import PROPOSAL_GENERATOR_REGISTRY, RPN
-from detectron2.modeling.proposal_generator.proposal_utils import find_top_rpn_proposals
 from detectron2.structures import Boxes, Instances
 from fvcore.nn import smooth_l1_loss
 from torch import Tensor
 from torch.nn import functional as F
 
-from .batches import first_rows, log_scalars
+from .batches import at_most, first_rows, image_numbers, is_exported, largest, log_scalars, read
 from .labelling import GroundTruth, draw, match
 from .suppression import suppress
 
@@ -92,24 +93,25 @@ class LCRNetRPN(RPN):
 
         Boxes and scores that are not finite are left out, in training too: there the losses are not finite either, and
         are looked at before the step.
+
+        A graph that is exported does not know how many images it has. There they are of one size, all that image_sizes
+        has, and their regions come together, with the number `images` of each one's image.
         """
-        most_of_level, most = self.pre_nms_topk[self.training], self.post_nms_topk[self.training]
-        if torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage]
-            # export: how many regions there are must stay a number of the graph
-            sizes = torch.stack([torch.as_tensor(size) for size in image_sizes]).flip(1).repeat(1, 2)[:, None]
-            decoded = [self.clip(boxes, sizes) for boxes in self._decode_proposals(anchors, pred_anchor_deltas)]
-            limits = (self.nms_thresh, most_of_level, most, self.min_box_size, self.training)
-            return find_top_rpn_proposals(decoded, pred_objectness_logits, image_sizes, *limits)
         logits, boxes, there = self._best_of_levels(anchors, pred_objectness_logits, pred_anchor_deltas)
         finite = torch.isfinite(boxes).all(-1) & torch.isfinite(logits)
         boxes = self.clip(boxes, _sizes(image_sizes, boxes)[:, None])
         wide, high = (boxes[..., 2:] - boxes[..., :2] > self.min_box_size).unbind(-1)
         kept = suppress(boxes.flatten(0, 1), (there & finite & wide & high).flatten(0, 1), self.nms_thresh)
         scores = torch.where(kept.view_as(logits), logits, -torch.inf).flatten(1)
-        best, which = scores.topk(min(int(most), scores.shape[1]), dim=1)
-        counts = (best > -torch.inf).sum(1).tolist()
+        best, which = scores.topk(at_most(scores.shape[1], int(self.post_nms_topk[self.training])), dim=1)
+        counts = read((best > -torch.inf).sum(1))
         kept_boxes = first_rows(boxes.flatten(1, 2).gather(1, which[..., None].expand(-1, -1, 4)), counts)
-        of_images = zip(image_sizes, kept_boxes.split(counts), first_rows(best, counts).split(counts), strict=True)
+        kept_logits = first_rows(best, counts)
+        if is_exported():
+            images = image_numbers(counts, best.device)
+            fields = {"proposal_boxes": Boxes(kept_boxes), "objectness_logits": kept_logits, "images": images}
+            return [Instances(image_sizes[0], **fields)]
+        of_images = zip(image_sizes, kept_boxes.split(counts), kept_logits.split(counts), strict=True)
         return [Instances(s, proposal_boxes=Boxes(b), objectness_logits=o) for s, b, o in of_images]
 
     def _best_of_levels(
@@ -118,17 +120,19 @@ class LCRNetRPN(RPN):
         """Of each level the n regions of largest logit, largest first: logits (B, L, n), boxes (B, L, n, 4) px; (L, n)
         bool, False where a level has fewer.
         """
-        counts = [min(of_level.shape[1], int(self.pre_nms_topk[self.training])) for of_level in logits]
-        found = []
+        counts: Any = [at_most(of_level.shape[1], int(self.pre_nms_topk[self.training])) for of_level in logits]
+        if is_exported():
+            counts = torch.stack(counts)
+        most, found = largest(counts), []
         for of_level, level_logits, level_deltas, count in zip(anchors, logits, deltas, counts, strict=True):
             best, which = level_logits.topk(count, dim=1)
-            missing = (0, max(counts) - count)
+            missing = (0, most - count)
             which = F.pad(which, missing)
             of_region = level_deltas.gather(1, which[..., None].expand(-1, -1, 4))
             found.append((F.pad(best, missing, value=-torch.inf), of_region, of_level.tensor[which]))
         best, regressed, boxes = (torch.stack(of_levels, 1) for of_levels in zip(*found, strict=True))
         decoded = self.box2box_transform.apply_deltas(regressed.flatten(0, 2), boxes.flatten(0, 2))
-        there = torch.arange(max(counts), device=best.device) < torch.tensor(counts, device=best.device)[:, None]
+        there = torch.arange(most, device=best.device) < torch.as_tensor(counts, device=best.device)[:, None]
         return best, decoded.view_as(boxes), there
 
     @staticmethod
@@ -139,4 +143,6 @@ class LCRNetRPN(RPN):
 
 def _sizes(image_sizes: list[tuple[int, int]], like: Tensor) -> Tensor:
     """(B, 1, 4) width, height, width, height of each image."""
+    if is_exported():
+        return torch.stack([torch.as_tensor(size) for size in image_sizes]).flip(1).repeat(1, 2)[:, None].to(like)
     return like.new_tensor([[width, height, width, height] for height, width in image_sizes])[:, None]

@@ -5,11 +5,13 @@ Shapes: G groups, n boxes of a group, best first.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torchvision.ops import nms
 
-from .batches import is_asynchronous
+from .batches import is_asynchronous, is_exported
 
 __all__ = ["first_overlapping", "suppress"]
 
@@ -34,13 +36,39 @@ def suppress(boxes: Tensor, valid: Tensor, iou_threshold: float) -> Tensor:
         (G, n) bool, as torchvision's `nms` has it for each group.
     """
     boxes = boxes.masked_fill(~valid[..., None], 0.0)  # of no area, so no IoU with them exceeds anything
+    if is_exported():
+        falling = torch.arange(boxes.shape[1], 0, -1, device=boxes.device, dtype=boxes.dtype)
+        group, _, place = _NonMaxSuppression.apply(boxes, torch.where(valid, falling, -1.0)[:, None], iou_threshold).T
+        return torch.zeros_like(valid).index_put((group, place), torch.ones_like(group, dtype=torch.bool))
     if is_asynchronous(boxes) and boxes.shape[1] <= _LARGEST_TABLE:
         return _suppress_together(boxes, valid, iou_threshold)
+    return _suppress_one_by_one(boxes, valid, iou_threshold)
+
+
+def _suppress_one_by_one(boxes: Tensor, valid: Tensor, iou_threshold: float) -> Tensor:
+    """Each group by torchvision's `nms`."""
     falling = torch.arange(boxes.shape[1], 0, -1, device=boxes.device, dtype=boxes.dtype)
     kept = torch.zeros_like(valid)
     for of_group, group in zip(kept, boxes, strict=True):
         of_group[nms(group, falling, iou_threshold)] = True
     return kept & valid
+
+
+class _NonMaxSuppression(torch.autograd.Function):
+    """ONNX's operation of this name, whose images are the groups."""
+
+    @staticmethod
+    def forward(ctx: Any, boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+        """(S, 3) group, 0 and place of those that are kept, for boxes (G, n, 4) and scores (G, 1, n), none below 0."""
+        kept = _suppress_one_by_one(boxes, scores[:, 0] >= 0, iou_threshold)
+        return torch.stack(torch.where(kept[:, None]), 1)
+
+    @staticmethod
+    def symbolic(g: Any, boxes: Any, scores: Any, iou_threshold: float) -> Any:
+        no_limit, least = torch.tensor([torch.iinfo(torch.int64).max]), torch.tensor([-0.5])
+        limits = [g.op("Constant", value_t=value) for value in (no_limit, torch.tensor([iou_threshold]), least)]
+        kept = g.op("NonMaxSuppression", boxes, scores, *limits)
+        return kept.setType(boxes.type().with_dtype(torch.int64).with_sizes([None, 3]))
 
 
 def _suppress_together(boxes: Tensor, valid: Tensor, iou_threshold: float) -> Tensor:

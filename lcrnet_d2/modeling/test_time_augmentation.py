@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.data.transforms import ResizeShortestEdge
-from detectron2.modeling import GeneralizedRCNN
 from detectron2.structures import Boxes, Instances
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -22,7 +21,7 @@ from ..structures import Skeleton, mirror_poses_3d
 from .joint_heat_maps import STRIDE, JointMaps
 from .joint_refinement import refine_instances
 from .lcr_outputs import PoseProposals
-from .meta_arch import rescale
+from .meta_arch import LCRNet, rescale
 
 __all__ = ["LCRNetWithTTA", "View", "with_test_time_augmentation"]
 
@@ -46,7 +45,7 @@ class LCRNetWithTTA(nn.Module):
     """
 
     @configurable
-    def __init__(self, model: GeneralizedRCNN, *, min_sizes: tuple[int, ...], max_size: int, flip: bool) -> None:
+    def __init__(self, model: LCRNet, *, min_sizes: tuple[int, ...], max_size: int, flip: bool) -> None:
         """
         Args:
             model: with LCRNetROIHeads and integration METHOD "ppi".
@@ -63,7 +62,7 @@ class LCRNetWithTTA(nn.Module):
         self.flip = flip
 
     @classmethod
-    def from_config(cls, cfg: CfgNode, model: GeneralizedRCNN) -> dict[str, Any]:
+    def from_config(cls, cfg: CfgNode, model: LCRNet) -> dict[str, Any]:
         """ValueError: a METHOD other than "ppi", which alone makes one person of several views; no sizes; FLIP where
         boxes end with the last pixel, whose mirror image lies one pixel further.
         """
@@ -127,10 +126,7 @@ class LCRNetWithTTA(nn.Module):
         Beside them, where wanted and there are any, the pictures' joint heat maps, on cells of the pictures.
         """
         seen = [{"image": seen_as(picture, view)} for picture in pictures]
-        images = self.model.preprocess_image(seen)
-        features = self.model.backbone(images.tensor)
-        regions, _ = self.model.proposal_generator(images, features, None)
-        proposals = self.model.roi_heads.pose_proposals(features, regions)
+        proposals, regions, features = self.model.pose_proposals(self.model.preprocess_image(seen))
         skeleton = self.model.roi_heads.skeleton
         found = [
             (of_view(of_picture, view, size, skeleton), boxes_of_view(image.proposal_boxes.tensor, view, size))

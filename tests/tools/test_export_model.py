@@ -33,7 +33,7 @@ def test_export_and_parity(
     export_model.main(arguments(tmp_path / "new" / "x.onnx", tmp_path / "x.pth"))
     printed = capsys.readouterr().out
     assert "allowed: score 0.0005, 2D 0.001" in printed and "parity: passed" in printed
-    assert "80 x 64: " in printed and "64 x 96: " in printed
+    assert "80 x 64, image 1 of 1: " in printed and "64 x 96, image 3 of 3: " in printed
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["x.onnx"]
 
     monkeypatch.setattr(export_model, "TOLERANCES", Differences(-1.0, 1.0, 1.0))  # not to be met

@@ -41,7 +41,10 @@ def test_what_is_no_model_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["x"], ["y"])], "g", ends[:1], ends[1:])
     foreign = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 16)], ir_version=8)
     (tmp_path / "foreign.onnx").write_bytes(foreign.SerializeToString())
-    messages = {"none.onnx": "cannot read the model", "text.onnx": "cannot read the model"}
+    foreign.metadata_props.add(key="lcrnet", value='{"version": 1}')
+    (tmp_path / "former.onnx").write_bytes(foreign.SerializeToString())
+    messages = {"former.onnx": "has version 1, this file reads 2: export the model again"}
+    messages |= {"none.onnx": "cannot read the model", "text.onnx": "cannot read the model"}
     messages["foreign.onnx"] = "was not written by tools/export_model.py"
     for name, message in messages.items():
         monkeypatch.setattr(sys, "argv", ["run_onnx.py", str(tmp_path / name), "a.jpg"])

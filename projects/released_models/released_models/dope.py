@@ -117,7 +117,7 @@ def _head(state: Mapping[str, Tensor], classes: int, joints: int) -> dict[str, T
 def _config(model: Mapping[str, Tensor], options: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "MODEL": {
-            "META_ARCHITECTURE": "GeneralizedRCNN",
+            "META_ARCHITECTURE": "LCRNet",
             "PIXEL_MEAN": RESNET_PREPROCESSING["MODEL.PIXEL_MEAN"],
             "PIXEL_STD": RESNET_PREPROCESSING["MODEL.PIXEL_STD"],
             "BACKBONE": {"NAME": "build_padded_resnet_backbone"},

@@ -19,7 +19,6 @@ from detectron2.modeling import (
     META_ARCH_REGISTRY,
     ROI_BOX_HEAD_REGISTRY,
     ROI_HEADS_REGISTRY,
-    GeneralizedRCNN,
 )
 from detectron2.modeling.anchor_generator import ANCHOR_GENERATOR_REGISTRY, BufferList, DefaultAnchorGenerator
 from detectron2.modeling.backbone.resnet import BottleneckBlock, ResNet, build_resnet_backbone
@@ -30,6 +29,7 @@ from torch import Tensor, nn
 
 from lcrnet_d2.modeling import PoseTransform
 from lcrnet_d2.modeling.lcr_outputs import PoseProposals
+from lcrnet_d2.modeling.meta_arch import LCRNet
 from lcrnet_d2.modeling.roi_heads import LCRNetROIHeads
 from lcrnet_d2.modeling.rpn import LCRNetRPN
 
@@ -244,8 +244,8 @@ class _ResizedImages(ImageList):
 
 
 @META_ARCH_REGISTRY.register()
-class LastPixelRCNN(GeneralizedRCNN):
-    """A GeneralizedRCNN whose LastPixelROIHeads are told the sizes that images had before they were resized."""
+class LastPixelRCNN(LCRNet):
+    """An LCRNet whose LastPixelROIHeads are told the sizes that images had before they were resized."""
 
     def preprocess_image(self, batched_inputs: list[dict[str, Any]]) -> ImageList:
         images = super().preprocess_image(batched_inputs)
@@ -270,19 +270,19 @@ class LastPixelROIHeads(LCRNetROIHeads):
         parts["box_predictor"].pose_transform = LastPixelTransform(cfg.MODEL.LCRNET.POSE_REG_SCALE)
         return parts | {"box_pooler": last_pixel_pooler(parts["box_pooler"])}
 
-    def forward(
+    def people(
         self,
         images: ImageList,
+        proposals: list[PoseProposals],
+        regions: list[Instances],
         features: dict[str, Tensor],
-        proposals: list[Instances],
-        targets: list[Instances] | None = None,
-    ) -> tuple[list[Instances], dict[str, Tensor]]:
+    ) -> list[Instances]:
         # Heat maps, which no released model has, lie in the network's pixels.
-        if self.training or self.joint_head is not None or not isinstance(images, _ResizedImages):
-            return super().forward(images, features, proposals, targets)
-        found = zip(self.pose_proposals(features, proposals), proposals, images.original_sizes, strict=True)
-        decoded, regions = zip(*(in_original_pixels(*of_image) for of_image in found), strict=True)
-        return self.integrate(list(decoded), list(regions)), {}
+        if self.joint_head is not None or not isinstance(images, _ResizedImages):
+            return super().people(images, proposals, regions, features)
+        found = zip(proposals, regions, images.original_sizes, strict=True)
+        decoded, in_original = zip(*(in_original_pixels(*of_image) for of_image in found), strict=True)
+        return self.integrate(list(decoded), list(in_original))
 
     @staticmethod
     def pose_boxes(poses_2d: Tensor, sizes: Tensor | None) -> Tensor:
