@@ -176,6 +176,8 @@ def _add_joint_refinement_keys(cfg: CN) -> None:
     node.MIN_DEVIATION = 0.12
     # Cells of less heat do not count; a joint without any near stays where PPI has it.
     node.MIN_HEAT = 0.03
+    # The mean heat of people's joints with which their score stays S of Eq. 7; less lowers it. 0: it is S for everyone.
+    node.USUAL_HEAT = 0.0
 
 
 def _add_data_keys(cfg: CN) -> None:

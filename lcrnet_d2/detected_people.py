@@ -88,7 +88,7 @@ class DetectedPeople:
 
     @classmethod
     def from_instances(cls, instances: Instances, skeleton: Skeleton) -> DetectedPeople:
-        """Copies of a model's output for one image (modeling/roi_heads.py, `people_to_instances`).
+        """Copies of a model's output for one image (modeling/roi_heads.py, `people_to_instances`), best score first.
 
         Raises:
             ValueError: a field is missing; the message names it.
@@ -97,6 +97,7 @@ class DetectedPeople:
         missing = [name for name in (*needed, "pred_spreads_2d", "pred_spreads_3d") if not instances.has(name)]
         if missing:
             raise ValueError(f"the instances lack {missing}; are they an LCR-Net's?")
+        instances = instances[instances.scores.argsort(descending=True, stable=True)]
         size = instances.image_size
         keypoints_2d = _array(instances.pred_keypoints)[..., :2]
         spreads_2d = _array(instances.pred_spreads_2d) * np.array(size[::-1], dtype=np.float32)

@@ -176,7 +176,7 @@ def _metadata(cfg: CfgNode, onnx_rules: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _refinement(node: CfgNode) -> dict[str, Any]:
-    rules = {"min_deviation": node.MIN_DEVIATION, "min_heat": node.MIN_HEAT}
+    rules = {"min_deviation": node.MIN_DEVIATION, "min_heat": node.MIN_HEAT, "usual_heat": node.USUAL_HEAT}
     return {"joint_refinement": rules} if node.ENABLED else {}
 
 

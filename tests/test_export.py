@@ -250,15 +250,20 @@ def test_the_examples_refinement_is_the_packages(seed: int) -> None:
     heat = torch.rand(13, 24, 28, generator=generator) ** (6 + seed)
     offsets = torch.rand(13, 2, 24, 28, generator=generator)
     maps = JointMaps(heat.logit()[None], offsets[None])
-    expected = refine_joints(poses, spreads, scores, [7], maps, RefinementRules(0.1, 0.05))
+    expected, heat_there = refine_joints(poses, spreads, scores, [7], maps, RefinementRules(0.1, 0.05))
     nothing = np.zeros((13, 3))
     people = [
         run_onnx_example.Person(float(score), pose.numpy(), nothing, 0, spread.numpy())
         for score, pose, spread in zip(scores, poses, spreads, strict=True)
     ]
-    found = run_onnx_example.refine(people, heat.numpy(), offsets.numpy(), min_deviation=0.1, min_heat=0.05)
-    np.testing.assert_allclose([person.pose_2d for person in found], expected, rtol=1e-4, atol=1e-2)
-    assert run_onnx_example.refine([], heat.numpy(), offsets.numpy(), min_deviation=0.1, min_heat=0.05) == []
+    rules = {"min_deviation": 0.1, "min_heat": 0.05, "usual_heat": 0.3}
+    found = run_onnx_example.refine(people, heat.numpy(), offsets.numpy(), (112, 96), **rules)
+    inside = ((expected >= 0) & (expected < torch.tensor([112, 96]))).all(2)
+    scores = scores * ((heat_there * inside).sum(1) / inside.sum(1) / 0.3) ** 2
+    order = scores.argsort(descending=True)
+    np.testing.assert_allclose([person.score for person in found], scores[order], rtol=1e-4)
+    np.testing.assert_allclose([person.pose_2d for person in found], expected[order], rtol=1e-4, atol=1e-2)
+    assert run_onnx_example.refine([], heat.numpy(), offsets.numpy(), (112, 96), **rules) == []
 
 
 def run_without(blocked: tuple[str, ...], folder: Path, *args: object) -> subprocess.CompletedProcess:

@@ -92,7 +92,8 @@ def find_people(session: onnxruntime.InferenceSession, about: dict[str, Any], im
     people = []
     found = integrate(proposals, upper_body, size, **{**rules, "score_threshold": 0.0}, last_pixel=last_pixel)
     if "joint_refinement" in about:
-        found = refine(found, proposals["joint_heat"][0], proposals["joint_offsets"][0], **about["joint_refinement"])
+        heat, offsets = proposals["joint_heat"][0], proposals["joint_offsets"][0]
+        found = refine(found, heat, offsets, size, **about["joint_refinement"])
     for score, pose_2d, pose_3d, seed, _ in found:
         if score < rules["score_threshold"]:
             continue
@@ -188,15 +189,23 @@ def find_modes(scores: np.ndarray, poses_3d: np.ndarray, t_3d: float, min_seed_s
 
 
 def refine(
-    people: list[Person], heat: np.ndarray, offsets: np.ndarray, *, min_deviation: float, min_heat: float
+    people: list[Person],
+    heat: np.ndarray,
+    offsets: np.ndarray,
+    image_size: tuple[int, int],
+    *,
+    min_deviation: float,
+    min_heat: float,
+    usual_heat: float,
 ) -> list[Person]:
-    """The people with their 2D joints moved to where the heat maps see them.
+    """The people with their 2D joints moved to where the heat maps see them, and scored by what is seen.
 
     As lcrnet_d2/modeling/joint_refinement.py describes: every joint goes to its most probable cell, no two people to
-    the same peak.
+    the same peak; the score counts (mean heat / usual_heat)^2.
 
     Args:
         heat: (J, h, w) in [0, 1]; offsets: (J, 2, h, w), dx and dy in cells.
+        image_size: width and height, px.
     """
     if not people:
         return people
@@ -208,7 +217,7 @@ def refine(
     cells = np.stack([x, y], 1)
     scores = np.array([person.score for person in people])
     stays = np.log(min_heat) - 0.5 * REACH**2
-    out = poses.copy()
+    out, evidence = poses.copy(), np.zeros(poses.shape[:2])
     for joint in range(poses.shape[1]):
         away = (((cells + 0.5) * CELL - poses[:, joint, None]) / deviations[:, joint, None]) ** 2
         seen = heat[joint].ravel()
@@ -231,8 +240,14 @@ def refine(
         best = log_odds.argmax(1)
         moves = np.isfinite(log_odds.max(1))
         places = (cells[best] + offsets[joint].reshape(2, -1)[:, best].T) * CELL
-        out[moves, joint] = places[moves]
-    return [person._replace(pose_2d=pose) for person, pose in zip(people, out, strict=True)]
+        out[moves, joint], evidence[moves, joint] = places[moves], seen[best][moves]
+    if usual_heat > 0:
+        inside = ((out >= 0) & (out < image_size)).all(2)
+        scores = scores * ((evidence * inside).sum(1) / inside.sum(1).clip(1) / usual_heat) ** 2
+    refined = [
+        person._replace(score=float(s), pose_2d=pose) for person, s, pose in zip(people, scores, out, strict=True)
+    ]
+    return sorted(refined, key=lambda person: -person.score)
 
 
 def is_near(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -178,8 +178,9 @@ def predictions_from_instances(record: Mapping[str, Any], instances: Instances) 
         record: the model's input for the image: image_id, file_name.
         instances: scores, pred_keypoints, pred_poses_3d (PPI), pred_groups, pred_anchors and, per row, the seed of its
             group: pred_seed_scores, pred_seed_keypoints and pred_seed_boxes divided by the image's width and height,
-            pred_seed_poses_3d. The first row of a group is its NMS pose. With pred_integrated_keypoints (divided too)
-            or pred_integrated_poses_3d, these are PPI's, and pred_keypoints and pred_poses_3d refined ones.
+            pred_seed_poses_3d. The first row of a group is its NMS pose. With pred_integrated_scores,
+            pred_integrated_keypoints (divided too) or pred_integrated_poses_3d, these are PPI's, and scores,
+            pred_keypoints and pred_poses_3d those of heat maps and lifter.
 
     Raises:
         ValueError: a field is missing; the message names it.
@@ -194,6 +195,7 @@ def predictions_from_instances(record: Mapping[str, Any], instances: Instances) 
     poses_2d = _copied(instances.pred_keypoints)[..., :2]
     scores, poses_3d = _copied(instances.scores), _copied(instances.pred_poses_3d)
     integrated_2d, integrated_3d = poses_2d, poses_3d
+    integrated = instances.pred_integrated_scores if instances.has("pred_integrated_scores") else instances.scores
     if instances.has("pred_integrated_keypoints"):
         integrated_2d = _copied(instances.pred_integrated_keypoints) * size
     if instances.has("pred_integrated_poses_3d"):
@@ -205,7 +207,7 @@ def predictions_from_instances(record: Mapping[str, Any], instances: Instances) 
         file_name=record["file_name"],
         width=width,
         height=height,
-        ppi=PredictedPeople.without_seeds(scores, integrated_2d, integrated_3d),
+        ppi=PredictedPeople.without_seeds(_copied(integrated), integrated_2d, integrated_3d),
         nms=PredictedPeople(
             scores=_copied(instances.pred_seed_scores),
             poses_2d=_copied(instances.pred_seed_keypoints) * size,

@@ -173,9 +173,11 @@ class PoseEvaluator(PredictionCollector):
             if self._evaluated is None:
                 raise RuntimeError("choose_thresholds needs predictions: run inference_on_dataset with this evaluator")
             truths, predictions = self._evaluated
+            # With heat maps the threshold is for the scores that they give.
+            integrated = [p.ppi if p.refined is None else p.refined for p in predictions]
             chosen = MethodThresholds(
                 nms=choose_score_threshold(truths, [p.nms for p in predictions], max_fp_per_image),
-                ppi=choose_score_threshold(truths, [p.ppi for p in predictions], max_fp_per_image),
+                ppi=choose_score_threshold(truths, integrated, max_fp_per_image),
             )
         of_all: list[Any] = comm.all_gather(chosen) if self._distributed else [chosen]
         return of_all[0]

@@ -1,4 +1,4 @@
-"""Moves the joints of integrated people (Sec. 3.5) to where their heat maps see them.
+"""Moves the joints of integrated people (Sec. 3.5) to where heat maps see them, and scores people by what is seen.
 
 A joint's integrated place m is the prior, the heat map the evidence. It goes to the most probable cell c, the maximum a
 posteriori, and by the cell's offset from there:
@@ -12,6 +12,14 @@ image, stays where regression and integration put it. 3D poses are left alone.
 A peak is one joint of one person. Two people whose joints go to places nearer than a peak is wide (4 cells) want the
 same one: it goes to the one that would lose more by its next best elsewhere (log odds times the person's score), and
 the other looks again, away from that place.
+
+A face, a dog or a coat may get as many pose proposals as a person, and so as high an S (Eq. 7). Heat maps see few
+joints of theirs. With the mean heat h of the cells that a person's joints go to, over all joints in the image, 0 for
+one that stays,
+
+    S' = S (h / USUAL_HEAT)^2
+
+is the person's score; with USUAL_HEAT 0 it stays S.
 
 Shapes: B images, N people of all of them, n of the image that has most, J joints, W cells of a window.
 """
@@ -41,17 +49,18 @@ _PEAK_RADIUS = 4
 
 
 class RefinementRules(NamedTuple):
-    """MODEL.LCRNET.JOINT_REFINEMENT. min_deviation: share of the person's size; min_heat: in [0, 1]."""
+    """MODEL.LCRNET.JOINT_REFINEMENT. min_deviation: share of the person's size; min_heat, usual_heat: in [0, 1]."""
 
     min_deviation: float = 0.12
     min_heat: float = 0.03
+    usual_heat: float = 0.0
 
 
 def refine_instances(people: list[Instances], maps: JointMaps, rules: RefinementRules) -> list[Instances]:
-    """People whose `pred_keypoints` and `pred_boxes` are those of the refined joints.
+    """People whose `pred_keypoints` and `pred_boxes` are those of the refined joints, and their `scores` S'.
 
-    What PPI gave is kept as `pred_integrated_keypoints` (N, J, 2), in parts of the image's width and height so that
-    `detector_postprocess` need not know it.
+    What PPI gave is kept as `pred_integrated_scores` (N,), S, and `pred_integrated_keypoints` (N, J, 2), in parts of
+    the image's width and height so that `detector_postprocess` need not know it. The order of people stays.
 
     Args:
         people: per image pred_keypoints (N, J, 3) px, pred_spreads_2d (N, J, 2) in parts of its size, scores (N,).
@@ -63,8 +72,10 @@ def refine_instances(people: list[Instances], maps: JointMaps, rules: Refinement
     )
     sizes = keypoints.new_tensor([found.image_size[::-1] for found in people])
     sizes = sizes[image_numbers(counts, sizes.device)][:, None]
-    refined = refine_joints(keypoints[..., :2], spreads * sizes, scores, counts, maps, rules)
+    refined, heat = refine_joints(keypoints[..., :2], spreads * sizes, scores, counts, maps, rules)
     fields = {
+        "scores": scores * _evidence(refined, heat, sizes, rules),
+        "pred_integrated_scores": scores,
         "pred_integrated_keypoints": keypoints[..., :2] / sizes,
         "pred_keypoints": torch.cat([refined, keypoints[..., 2:]], -1),
         "pred_boxes": joint_box(refined),
@@ -77,8 +88,8 @@ def refine_instances(people: list[Instances], maps: JointMaps, rules: Refinement
 
 def refine_joints(
     poses: Tensor, spreads: Tensor, scores: Tensor, counts: Sequence[int], maps: JointMaps, rules: RefinementRules
-) -> Tensor:
-    """(N, J, 2) px: the joints of people, moved as the module says.
+) -> tuple[Tensor, Tensor]:
+    """The joints (N, J, 2) px of people, moved as the module says, and the heat (N, J) where they went, 0 of who stays.
 
     Args:
         poses: (N, J, 2) px, integrated; so many (counts) of each image, one image after the other.
@@ -87,7 +98,7 @@ def refine_joints(
         maps: of the B images.
     """
     if not len(poses):
-        return poses
+        return poses, poses[..., 0]
     images = image_numbers(counts, poses.device)
     log_odds, origins, steps = _log_posteriors(poses, spreads, images, maps.heat, rules)
     best, index = log_odds.max(2)
@@ -113,8 +124,19 @@ def refine_joints(
         best[person, joint], index[person, joint] = mine.max(1)
     places = origins + steps[index]
     channels = torch.arange(poses.shape[1], device=poses.device)
-    offsets = maps.offsets[images[:, None], channels, :, places[..., 1], places[..., 0]].float()
-    return torch.where(best.isfinite()[..., None], (places + offsets) * STRIDE, poses)
+    cells = (images[:, None], channels, slice(None), places[..., 1], places[..., 0])
+    offsets, heat = maps.offsets[cells].float(), maps.heat[:, :, None][cells].float().sigmoid()[..., 0]
+    moves = best.isfinite()
+    return torch.where(moves[..., None], (places + offsets) * STRIDE, poses), torch.where(moves, heat, 0.0)
+
+
+def _evidence(poses: Tensor, heat: Tensor, sizes: Tensor, rules: RefinementRules) -> Tensor:
+    """(N,) (h / USUAL_HEAT)^2 of poses (N, J, 2) in images of sizes (N, 1, 2), x and y, px."""
+    if rules.usual_heat == 0:
+        return torch.ones_like(heat[:, 0])
+    inside = ((poses >= 0) & (poses < sizes)).all(2)
+    mean = (heat * inside).sum(1) / inside.sum(1).clamp(min=1)
+    return (mean / rules.usual_heat).square()
 
 
 def _log_posteriors(

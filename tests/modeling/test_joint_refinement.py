@@ -33,7 +33,7 @@ def refined(poses: Tensor, heat: Tensor, deviation: float, scores: list[float] |
 
 def in_one_image(poses: Tensor, spreads: Tensor, scores: Tensor, heat: Tensor, offsets: Tensor) -> Tensor:
     """As `refine_joints`, with heat in [0, 1]."""
-    return refine_joints(poses, spreads, scores, [len(poses)], JointMaps(heat.logit()[None], offsets[None]), RULES)
+    return refine_joints(poses, spreads, scores, [len(poses)], JointMaps(heat.logit()[None], offsets[None]), RULES)[0]
 
 
 def test_a_joint_goes_to_its_peak_and_by_the_offset_from_there() -> None:
@@ -155,7 +155,7 @@ def test_people_of_a_batch_are_refined_as_in_their_own_images(seed: int, counts:
     scores = torch.rand(people, generator=generator) + 0.01
     heat = torch.rand(images, 3, 12, 18, generator=generator) ** 6
     offsets = torch.rand(images, 3, 2, 12, 18, generator=generator)
-    together = refine_joints(poses, spreads, scores, counts, JointMaps(heat.logit(), offsets), RULES)
+    together = refine_joints(poses, spreads, scores, counts, JointMaps(heat.logit(), offsets), RULES)[0]
     of_images = (t.split(counts) for t in (together, poses, spreads, scores))
     for found, *alone in zip(*of_images, heat, offsets, strict=True):
         torch.testing.assert_close(found, in_one_image(*alone))
@@ -196,6 +196,17 @@ def test_instances_keep_what_integration_gave_in_parts_of_the_image() -> None:
     assert found.pred_boxes.tensor.tolist() == [[42, 22, 100, 60]]
     torch.testing.assert_close(found.pred_integrated_keypoints, poses / torch.tensor([120.0, 80.0]))
     assert nobody.pred_keypoints.shape == (0, 2, 3) and nobody.pred_integrated_keypoints.shape == (0, 2, 2)
+
+
+def test_a_score_counts_as_the_joints_in_the_image_are_seen() -> None:
+    """Heat 0.9 and 0 of two joints: their mean is 1.5 times the usual 0.3; with the second outside, 3 times."""
+    maps = JointMaps(torch.logit(heat_of([(0, 10, 5, 0.9)], 2)[None], 1e-6), torch.full((1, 2, 2, 20, 30), 0.5))
+    poses = torch.tensor([[[40.0, 20.0], [100.0, 60.0]], [[40.0, 20.0], [100.0, 81.0]]])
+    for pose, factor in zip(poses.split(1), (1.5, 3.0), strict=True):
+        (found,) = refine_instances([people_of(pose, (80, 120))], maps, RULES._replace(usual_heat=0.3))
+        assert found.scores.item() == pytest.approx(factor**2, rel=1e-3) and found.pred_integrated_scores.item() == 1
+        (found,) = refine_instances([people_of(pose, (80, 120))], maps, RULES)
+        assert found.scores.item() == 1
 
 
 @pytest.mark.parametrize("rows", [1, 3])
