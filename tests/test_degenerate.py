@@ -8,7 +8,7 @@ from detectron2.layers import ShapeSpec
 from detectron2.structures import Instances
 from detectron2.utils.events import EventStorage
 
-from lcrnet_d2.data import PoseTargets
+from lcrnet_d2.data import PoseTargets, TilePeople
 from lcrnet_d2.modeling import LCROutputLayers, PoseTransform, integrate_pose_proposals
 from lcrnet_d2.modeling.labelling import SampledBoxes
 from lcrnet_d2.structures import BODY13, AnchorPoses, margin_box
@@ -26,7 +26,8 @@ def targets(anchors: AnchorPoses, points: torch.Tensor) -> Instances:
     keypoints = torch.cat([points, torch.full((len(points), 13, 1), 2.0)], -1)
     nothing = torch.zeros(0, 4)
     poses_3d = standing_pose().expand(len(points), 13, 3)
-    return PoseTargets(anchors)(keypoints, poses_3d, torch.zeros_like(poses_3d), nothing, nothing, (100, 100), False)
+    exact = torch.zeros_like(poses_3d)
+    return PoseTargets(anchors)([TilePeople(keypoints, poses_3d, exact, nothing, nothing, (100, 100), False)])
 
 
 def test_people_wholly_outside_and_without_extent_have_no_row(one_anchor: AnchorPoses) -> None:

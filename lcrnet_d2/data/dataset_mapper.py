@@ -9,9 +9,11 @@ from __future__ import annotations
 # Detectron2's @configurable hides the arguments of what it wraps.
 # pyright: reportCallIssue=false
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from detectron2.config import CfgNode, configurable
@@ -24,10 +26,10 @@ from ..structures import CROWD, PERSON, SKELETONS, UNANNOTATED, AnchorPoses, Ske
 from .images import ImageFileError, read_image
 from .mosaic import Mosaic
 from .person_zoom import PersonZoom
-from .photographic import Degradation
+from .photographic import ColorJitter, Degradation
 from .pose_transforms import transform_poses, transform_variances
 
-__all__ = ["LCRNetDatasetMapper", "PoseTargets", "build_augmentations", "build_training_mapper"]
+__all__ = ["LCRNetDatasetMapper", "PoseTargets", "TilePeople", "build_augmentations", "build_training_mapper"]
 
 
 #: Somebody cut off of whom at least this share of the image shows a part is near: a face, a hand or a torso. A person
@@ -35,14 +37,36 @@ __all__ = ["LCRNetDatasetMapper", "PoseTargets", "build_augmentations", "build_t
 _NEAR = 1 / 6
 
 
+class TilePeople(NamedTuple):
+    """Everyone annotated in an augmented image, or in a tile of a mosaic; coordinates are the tile's own.
+
+    Attributes:
+        keypoints: (N, J, 3) px and v; poses_3d: (N, J, 3) m: the people whose 3D pose is known, with the
+            variances_3d (N, J, 3) m^2 of its coordinates, 0 where it is exact.
+        boxes_without_3d: (n, 4) annotated boxes of the others; crowd_boxes: (m, 4).
+        size: (H, W) px of the tile.
+        partly_annotated: there may be more people than are annotated.
+        corner: (x, y) px, where the tile lies in the image.
+    """
+
+    keypoints: Tensor
+    poses_3d: Tensor
+    variances_3d: Tensor
+    boxes_without_3d: Tensor
+    crowd_boxes: Tensor
+    size: tuple[int, int]
+    partly_annotated: bool
+    corner: tuple[int, int] = (0, 0)
+
+
 @dataclass(frozen=True)
 class PoseTargets:
-    """Makes the training rows of one augmented image.
+    """Makes the training rows of one augmented image, or of all tiles of a mosaic at once.
 
     Attributes:
         anchors: label people by the nearest of these (Sec. 3.1).
-        min_visible_fraction: rows whose box lies less than this inside the image are dropped: what is seen of a
-            person without another row is ignored like a crowd or, where it is much of the image, a person without 3D.
+        min_visible_fraction: rows whose box lies less than this inside the tile are dropped: what is seen of a
+            person without another row is ignored like a crowd or, where it is much of the tile, a person without 3D.
         half_weight_std: metres; a 3D coordinate of this standard deviation counts half in the loss.
     """
 
@@ -50,55 +74,50 @@ class PoseTargets:
     min_visible_fraction: float = 0.25
     half_weight_std: float = 0.1
 
-    def __call__(
-        self,
-        keypoints: Tensor,
-        poses_3d: Tensor,
-        variances_3d: Tensor,
-        boxes_without_3d: Tensor,
-        crowd_boxes: Tensor,
-        image_size: tuple[int, int],
-        partly_annotated: bool,
-    ) -> Instances:
+    def __call__(self, tiles: Sequence[TilePeople]) -> Instances:
         """
         Args:
-            keypoints: (N, J, 3) px and v; poses_3d: (N, J, 3) m: the people whose 3D pose is known, with the
-                variances_3d (N, J, 3) m^2 of its coordinates, 0 where it is exact.
-            boxes_without_3d: (n, 4) annotated boxes of the others; crowd_boxes: (m, 4).
-            image_size: (H, W) px of the augmented image.
-            partly_annotated: there may be more people than are annotated.
+            tiles: of one size; together they are the image.
 
         Returns:
-            M rows: gt_boxes (clipped to the image), gt_classes (M,) in [0, C) or -1 without 3D,
-            gt_kinds (M,), gt_keypoints (M, J, 3) px and v, at most 1 outside the image, gt_poses_3d (M, J, 3) m,
+            M rows: gt_boxes (clipped to the tile), gt_classes (M,) in [0, C) or -1 without 3D,
+            gt_kinds (M,), gt_keypoints (M, J, 3) px and v, at most 1 outside the tile, gt_poses_3d (M, J, 3) m,
             gt_pose_3d_weights (M, J, 3) in [0, 1], what each coordinate counts; zeros where unknown.
         """
-        skeleton = self.anchors.skeleton
-        inside = _inside(keypoints[..., :2], image_size)
-        keypoints = keypoints.clone()
+        skeleton, (height, width) = self.anchors.skeleton, tiles[0].size
+        fields: Any = list(zip(*tiles, strict=True))[:5]
+        keypoints, poses_3d, variances, others, crowds = (torch.cat(of_tiles) for of_tiles in fields)
+        corners = torch.tensor([tile.corner for tile in tiles]).repeat(1, 2)
+        of_people, of_others, of_crowds = (
+            corners.repeat_interleave(torch.tensor([len(boxes) for boxes in of_tiles]), 0)
+            for of_tiles in (fields[0], fields[3], fields[4])
+        )
+        inside = _inside(keypoints[..., :2], (height, width))
         # A tile of a mosaic has joints beyond its edge: they are not seen on the tile beside it.
-        keypoints[..., 2] = torch.where(inside, keypoints[..., 2], keypoints[..., 2].clamp(max=1))
+        v = torch.where(inside, keypoints[..., 2], keypoints[..., 2].clamp(max=1))
         upper, person = torch.zeros(len(keypoints), dtype=torch.bool), torch.arange(len(keypoints))
         boxes = margin_box(keypoints[..., :2])
-        weights = 1 / (1 + variances_3d / self.half_weight_std**2)
         if self.anchors.has_upper_body:
-            full = ((keypoints[..., 2] >= 1) & inside)[:, skeleton.lower_limbs].any(1)
+            full = ((v >= 1) & inside)[:, skeleton.lower_limbs].any(1)
             upper_boxes = margin_box(keypoints[:, skeleton.upper_body, :2])
             boxes = torch.cat([boxes[full], upper_boxes])
             upper, person = torch.cat([upper[full], ~upper]), torch.cat([person[full], person])
-            keypoints, poses_3d, weights = (torch.cat([v[full], v]) for v in (keypoints, poses_3d, weights))
-        boxes, kept, cut_off = _clip(boxes, image_size, self.min_visible_fraction)
-        labels = self.anchors.nearest(poses_3d[kept], upper[kept])
-        people = [boxes[kept], labels, keypoints[kept], poses_3d[kept], weights[kept]]
+        boxes, kept, cut_off = _clip(boxes, of_people[person], (height, width), self.min_visible_fraction)
         cut_off &= ~torch.isin(person, person[kept])  # the other row of a person says who is there
-        others, others_kept, others_cut_off = _clip(boxes_without_3d, image_size, self.min_visible_fraction)
+        person = person[kept]
+        labels = self.anchors.nearest(poses_3d[person], upper[kept])
+        keypoints = torch.cat([keypoints[..., :2] + of_people[:, None, :2], v[..., None]], -1)
+        weights = 1 / (1 + variances[person] / self.half_weight_std**2)
+        people = [boxes[kept], labels, keypoints[person], poses_3d[person], weights]
+        others, others_kept, others_cut_off = _clip(others, of_others, (height, width), self.min_visible_fraction)
         rests = torch.cat([boxes[cut_off], others[others_cut_off]])
-        near = (rests[:, 2:] - rests[:, :2]).prod(1) >= _NEAR * image_size[0] * image_size[1]
+        near = (rests[:, 2:] - rests[:, :2]).prod(1) >= _NEAR * height * width
         others = torch.cat([others[others_kept], rests[near]])
-        crowds, crowds_kept, _ = _clip(crowd_boxes, image_size, 0.0)
+        crowds, crowds_kept, _ = _clip(crowds, of_crowds, (height, width), 0.0)
         crowds = torch.cat([crowds[crowds_kept], rests[~near]])
-        everywhere = boxes.new_tensor([[0, 0, image_size[1], image_size[0]]])[: int(partly_annotated)]
-        return self._rows(image_size, people, {PERSON: others, CROWD: crowds, UNANNOTATED: everywhere})
+        everywhere = (corners + torch.tensor([0.0, 0, width, height]))[[tile.partly_annotated for tile in tiles]]
+        x, y = corners[:, :2].amax(0).tolist()
+        return self._rows((y + height, x + width), people, {PERSON: others, CROWD: crowds, UNANNOTATED: everywhere})
 
     def _rows(self, image_size: tuple[int, int], people: list[Tensor], others: dict[int, Tensor]) -> Instances:
         boxes, classes, keypoints, poses_3d, weights = people
@@ -119,15 +138,18 @@ def _inside(points: Tensor, image_size: tuple[int, int]) -> Tensor:
     return ((points >= 0) & (points < points.new_tensor([image_size[1], image_size[0]]))).all(-1)
 
 
-def _clip(boxes: Tensor, image_size: tuple[int, int], min_fraction: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Boxes clipped to the image; which lie at least `min_fraction` in it; which others show something in it."""
-    limit = boxes.new_tensor([image_size[1], image_size[0]] * 2)
+def _clip(
+    boxes: Tensor, corners: Tensor, tile_size: tuple[int, int], min_fraction: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Boxes (R, 4) clipped to their tiles, in the image, where the corners (R, 4) x, y, x, y of those lie; which are
+    at least `min_fraction` in the tile; which others show something in it."""
+    limit = boxes.new_tensor([tile_size[1], tile_size[0]] * 2)
     clipped = boxes.clamp(min=0).minimum(limit)
     area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
     clipped_area = (clipped[:, 2:] - clipped[:, :2]).prod(1)
     visible = clipped_area > 0
     kept = visible & (clipped_area >= min_fraction * area)
-    return clipped, kept, visible & ~kept
+    return clipped + corners, kept, visible & ~kept
 
 
 class LCRNetDatasetMapper:
@@ -177,6 +199,11 @@ class LCRNetDatasetMapper:
 
     def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any] | None:
         """None for an image that cannot be read in training: it is named in the log and another takes its place."""
+        augmented = self.augment(dataset_dict)
+        return None if augmented is None else self.labelled(augmented)
+
+    def augment(self, dataset_dict: dict[str, Any]) -> dict[str, Any] | None:
+        """The dict without annotations, with image, (H, W, 3) uint8, and in training `tiles`, one `TilePeople`."""
         try:
             image = read_image(dataset_dict["file_name"], self.image_format)
             _check_size(image, dataset_dict)
@@ -188,15 +215,19 @@ class LCRNetDatasetMapper:
         augmented: Any = T.AugInput(image, boxes=_boxes(_people(dataset_dict)))
         transforms = self.augmentations(augmented)
         record = {key: value for key, value in dataset_dict.items() if key != "annotations"}
-        image = augmented.image
-        record["image"] = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+        record["image"] = augmented.image
         if self.targets is not None:
-            record["instances"] = self._instances(dataset_dict, transforms, image.shape[:2], self.targets)
+            record["tiles"] = [self._people(dataset_dict, transforms, augmented.image.shape[:2])]
         return record
 
-    def _instances(
-        self, dataset_dict: dict[str, Any], transforms: T.TransformList, size: tuple[int, int], targets: PoseTargets
-    ) -> Instances:
+    def labelled(self, augmented: dict[str, Any]) -> dict[str, Any]:
+        """What `augment` or `mosaic.join_tiles` gave, as the network takes it."""
+        record: dict[str, Any] = {**augmented, "image": torch.from_numpy(np.stack(cv2.split(augmented["image"])))}
+        if self.targets is not None:
+            record["instances"] = self.targets(record.pop("tiles"))
+        return record
+
+    def _people(self, dataset_dict: dict[str, Any], transforms: T.TransformList, size: tuple[int, int]) -> TilePeople:
         annotations = dataset_dict["annotations"]
         known = [a for a in annotations if "pose_3d" in a and not a["iscrowd"]]
         others = [a for a in annotations if "pose_3d" not in a and not a["iscrowd"]]
@@ -206,12 +237,14 @@ class LCRNetDatasetMapper:
         poses_3d = _per_joint([a["pose_3d"] for a in known], self.skeleton)
         variances = _per_joint([a.get("pose_3d_std", exact) for a in known], self.skeleton).square()
         keypoints, poses_3d = transform_poses(keypoints, poses_3d, transforms, self.skeleton)
-        return targets(
+        boxes = _boxes(others + crowds)
+        boxes = torch.from_numpy(transforms.apply_box(boxes) if len(boxes) else boxes).float()
+        return TilePeople(
             keypoints,
             poses_3d,
             transform_variances(variances, transforms, self.skeleton),
-            torch.from_numpy(transforms.apply_box(_boxes(others))).float(),
-            torch.from_numpy(transforms.apply_box(_boxes(crowds))).float(),
+            boxes[: len(others)],
+            boxes[len(others) :],
             size,
             bool(dataset_dict.get("partly_annotated", False)),
         )
@@ -285,7 +318,7 @@ def build_augmentations(cfg: CfgNode, is_train: bool, canvas: int = 0) -> list[T
         raise ValueError(f"INPUT.RANDOM_FLIP is {cfg.INPUT.RANDOM_FLIP!r}, expected 'horizontal' or 'none'")
     if lcrnet.COLOR_JITTER > 0:
         low, high = 1 - lcrnet.COLOR_JITTER, 1 + lcrnet.COLOR_JITTER
-        out += [T.RandomBrightness(low, high), T.RandomContrast(low, high), T.RandomSaturation(low, high)]
+        out.append(ColorJitter(low, high))
     if lcrnet.DEGRADATION > 0:
         out.append(Degradation(lcrnet.DEGRADATION))
     return out

@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 import numpy as np
-from detectron2.data.detection_utils import _apply_exif_orientation, convert_PIL_to_numpy
+from detectron2.data.detection_utils import _apply_exif_orientation
 from PIL import Image
 
 from ..structures.bounded_files import instead_of
@@ -90,7 +90,8 @@ def pixels_of(image: Image.Image, image_format: str = "BGR") -> np.ndarray:
     check_image_size(image.height, image.width)
     upright = _apply_exif_orientation(image)
     upright.load()
-    return convert_PIL_to_numpy(_eight_bit_rgb(upright), image_format).copy()
+    rgb = np.array(_eight_bit_rgb(upright))
+    return rgb if image_format == "RGB" else rgb[..., ::-1].copy()
 
 
 def check_image_size(height: int, width: int) -> None:
@@ -120,4 +121,4 @@ def _eight_bit_rgb(image: Image.Image) -> Image.Image:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")

@@ -6,17 +6,24 @@ their own ignored region, so that the others beside them still teach what is bac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
-import torch
-from detectron2.structures import Boxes, Instances
 
 __all__ = ["Mosaic", "join_tiles"]
 
 _Record = dict[str, Any]
-_Mapper = Callable[[_Record], _Record | None]
+
+
+class _Mapper(Protocol):
+    """`LCRNetDatasetMapper`: augments an image, then labels what may have been joined of several."""
+
+    def __call__(self, dataset_dict: _Record, /) -> _Record | None: ...
+
+    def augment(self, dataset_dict: _Record, /) -> _Record | None: ...
+
+    def labelled(self, augmented: _Record, /) -> _Record: ...
 
 
 class Mosaic:
@@ -33,7 +40,7 @@ class Mosaic:
         """
         Args:
             mapper: for an image alone.
-            tile_mapper: for one of four; gives images of half the width and height.
+            tile_mapper: augments one of four; gives images of half the width and height.
             partners: dataset dicts the other three are drawn from, with probabilities as `weights`.
             probability: of a mosaic.
         """
@@ -49,30 +56,19 @@ class Mosaic:
         if np.random.uniform() >= self.probability:
             return self.mapper(dataset_dict)
         others = np.searchsorted(self.cumulative, np.random.uniform(size=3), side="right")
-        tiles = [self.tile_mapper(d) for d in (dataset_dict, *(self.partners[i] for i in others))]
+        tiles = [self.tile_mapper.augment(d) for d in (dataset_dict, *(self.partners[i] for i in others))]
         read = [tile for tile in tiles if tile is not None]
-        return join_tiles(read) if len(read) == 4 else self.mapper(dataset_dict)
+        return self.mapper.labelled(join_tiles(read)) if len(read) == 4 else self.mapper(dataset_dict)
 
 
 def join_tiles(tiles: Sequence[_Record]) -> _Record:
-    """Four records with images of one size (h, w) as one of (2h, 2w): top left, top right, bottom left and right.
+    """Four augmented records of one size (h, w) as one of (2h, 2w): top left, top right, bottom left and right.
 
-    Image id and file name are the first's. Boxes and 2D joints move along; 3D poses stay as they are.
+    Image id and file name are the first's. The people of each tile are told where it lies.
     """
-    top_left, top_right, bottom_left, bottom_right = (tile["image"] for tile in tiles)
-    image = torch.cat([torch.cat([top_left, top_right], 2), torch.cat([bottom_left, bottom_right], 2)], 1)
-    height, width = top_left.shape[1:]
-    size = (2 * height, 2 * width)
-    rows = [
-        _moved(tile["instances"], x, y, size)
-        for tile, (x, y) in zip(tiles, [(0, 0), (width, 0), (0, height), (width, height)], strict=True)
-    ]
-    return tiles[0] | {"image": image, "height": size[0], "width": size[1], "instances": Instances.cat(rows)}
-
-
-def _moved(rows: Instances, x: int, y: int, size: tuple[int, int]) -> Instances:
-    """The rows of a tile at (x, y) px of an image of `size`."""
-    moved = Instances(size, **rows.get_fields())
-    moved.gt_boxes = Boxes(rows.gt_boxes.tensor + torch.tensor([x, y, x, y]))
-    moved.gt_keypoints = rows.gt_keypoints + torch.tensor([x, y, 0])
-    return moved
+    images = [tile["image"] for tile in tiles]
+    image = np.vstack([np.hstack(images[:2]), np.hstack(images[2:])])
+    height, width = images[0].shape[:2]
+    corners = [(0, 0), (width, 0), (0, height), (width, height)]
+    people = [tile["tiles"][0]._replace(corner=corner) for tile, corner in zip(tiles, corners, strict=True)]
+    return tiles[0] | {"image": image, "height": 2 * height, "width": 2 * width, "tiles": people}

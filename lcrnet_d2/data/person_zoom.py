@@ -11,9 +11,9 @@ import math
 import numpy as np
 from detectron2.data import transforms as T
 
-__all__ = ["PersonZoom"]
+__all__ = ["PersonZoom", "WindowTransform"]
 
-_PADDING = 128.0  # as of Detectron2's FixedSizeCrop
+_PADDING = 128  # as of Detectron2's FixedSizeCrop
 #: The person's centre lies at most this share of the canvas from its centre.
 _MAX_SHIFT = 0.15
 #: Of the pixels: people of 20 px show nothing at 200.
@@ -102,26 +102,47 @@ class PersonZoom(T.Augmentation):
         corner[axis] = np.clip(edge - side if starts else edge, shown - side, across_picture - shown)
         return corner[0], corner[1], side
 
-    def _window(self, x: float, y: float, side: float, height: int, width: int) -> T.TransformList:
+    def _window(self, x: float, y: float, side: float, height: int, width: int) -> T.Transform:
         """The square at (x, y) of `side` px in a picture of height and width, brought to the canvas."""
         left, top = max(math.floor(x), 0), max(math.floor(y), 0)
         right, bottom = min(math.ceil(x + side), width), min(math.ceil(y + side), height)
         scale = self.canvas / side
         new_w, new_h = (max(1, round(n * scale)) for n in (right - left, bottom - top))
-        # What rounding to whole pixels has made too large is cut off, what is missing is padded.
-        before_x, before_y = max(0, round((left - x) * scale)), max(0, round((top - y) * scale))
-        kept_w, kept_h = min(new_w, self.canvas - before_x), min(new_h, self.canvas - before_y)
-        return T.TransformList(
-            [
-                T.CropTransform(left, top, right - left, bottom - top, width, height),
-                T.ResizeTransform(bottom - top, right - left, new_h, new_w),
-                T.CropTransform(0, 0, kept_w, kept_h, new_w, new_h),
-                T.PadTransform(
-                    before_x, before_y, self.canvas - before_x - kept_w, self.canvas - before_y - kept_h,
-                    kept_w, kept_h, pad_value=_PADDING,
-                ),
-            ]
-        )  # fmt: skip
+        before = max(0, round((left - x) * scale)), max(0, round((top - y) * scale))
+        return WindowTransform((left, top), (right - left, bottom - top), (new_w, new_h), before, self.canvas)
+
+
+class WindowTransform(T.Transform):
+    """A part of a picture, resized, on a grey square: CropTransform, ResizeTransform and PadTransform in one."""
+
+    def __init__(
+        self,
+        corner: tuple[int, int],
+        size: tuple[int, int],
+        new_size: tuple[int, int],
+        before: tuple[int, int],
+        canvas: int,
+    ) -> None:
+        """
+        Args:
+            corner: x, y of the part; size: its width and height; new_size: those it is resized to, all px.
+            before: columns and rows of grey left of it and above it.
+            canvas: side of the square; what rounding to whole pixels has made too large for it is cut off.
+        """
+        super().__init__()
+        self.corner, self.before, self.canvas = corner, before, canvas
+        (self.w, self.h), (self.new_w, self.new_h) = size, new_size
+
+    def apply_image(self, img: np.ndarray) -> np.ndarray:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (left, top), (x, y) = self.corner, self.before
+        part = np.ascontiguousarray(img[top : top + self.h, left : left + self.w])
+        resized = T.ResizeTransform(self.h, self.w, self.new_h, self.new_w).apply_image(part)
+        out = np.full((self.canvas, self.canvas, *img.shape[2:]), _PADDING, img.dtype)
+        out[y : y + self.new_h, x : x + self.new_w] = resized[: self.canvas - y, : self.canvas - x]
+        return out
+
+    def apply_coords(self, coords: np.ndarray) -> np.ndarray:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return (coords - self.corner) * (self.new_w / self.w, self.new_h / self.h) + self.before
 
 
 def _place(height: int, width: int) -> np.ndarray:

@@ -18,6 +18,7 @@ from detectron2.data import transforms as T
 from torch import Tensor
 
 from ..structures import Skeleton
+from .person_zoom import WindowTransform
 
 __all__ = ["transform_poses", "transform_variances", "transformation_3d"]
 
@@ -25,15 +26,18 @@ __all__ = ["transform_poses", "transform_variances", "transformation_3d"]
 _MAX_SQUEEZE = 0.03
 
 
-def _identity(transform: Any) -> Tensor:
-    return torch.eye(3)
+_IDENTITY = np.eye(3)
 
 
-def _mirror(transform: Any) -> Tensor:
-    return torch.diag(torch.tensor([-1.0, 1.0, 1.0]))
+def _identity(transform: Any) -> np.ndarray:
+    return _IDENTITY
 
 
-def _resize(transform: Any) -> Tensor:
+def _mirror(transform: Any) -> np.ndarray:
+    return np.diag([-1.0, 1.0, 1.0])
+
+
+def _resize(transform: Any) -> np.ndarray:
     x, y = transform.new_w / transform.w, transform.new_h / transform.h
     # Rounding to whole pixels may squeeze a tiny image more; one pixel is always allowed.
     allowed = max(_MAX_SQUEEZE, 1 / transform.new_w + 1 / transform.new_h)
@@ -42,16 +46,16 @@ def _resize(transform: Any) -> Tensor:
             f"resizing {transform.w} x {transform.h} to {transform.new_w} x {transform.new_h} squeezes one axis by "
             f"{abs(x / y - 1):.0%}; a 3D pose cannot follow. Use a resize that keeps the aspect ratio"
         )
-    return torch.eye(3)
+    return _IDENTITY
 
 
-def _roll(transform: Any) -> Tensor:
+def _roll(transform: Any) -> np.ndarray:
     """Detectron2 turns the image counter-clockwise as seen, with y down: (1, 0) goes to (cos, -sin)."""
     c, s = math.cos(math.radians(transform.angle)), math.sin(math.radians(transform.angle))
-    return torch.tensor([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])
+    return np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])
 
 
-_IN_3D: dict[type, Callable[..., Tensor]] = {
+_IN_3D: dict[type, Callable[..., np.ndarray]] = {
     T.NoOpTransform: _identity,
     T.BlendTransform: _identity,
     T.ColorTransform: _identity,
@@ -59,6 +63,7 @@ _IN_3D: dict[type, Callable[..., Tensor]] = {
     T.CropTransform: _identity,
     T.PadTransform: _identity,
     T.ResizeTransform: _resize,
+    WindowTransform: _resize,
     T.HFlipTransform: _mirror,
     T.RotationTransform: _roll,
 }
@@ -71,7 +76,7 @@ def transformation_3d(transforms: T.TransformList) -> Tensor:
         TypeError: a transform that is not known to have a 3D counterpart.
         ValueError: a resize that squeezes one axis.
     """
-    matrix = torch.eye(3)
+    matrix = _IDENTITY
     for transform in transforms.transforms:
         if type(transform) not in _IN_3D:
             known = ", ".join(sorted(t.__name__ for t in _IN_3D))
@@ -79,7 +84,7 @@ def transformation_3d(transforms: T.TransformList) -> Tensor:
                 f"{type(transform).__name__} cannot be carried over to 3D poses; augmentations may consist of {known}"
             )
         matrix = _IN_3D[type(transform)](transform) @ matrix
-    return matrix
+    return torch.from_numpy(matrix).float()
 
 
 def transform_poses(
@@ -99,7 +104,7 @@ def transform_poses(
     moved = torch.from_numpy(np.asarray(transforms.apply_coords(points.copy()))).to(keypoints)
     keypoints = torch.cat([moved.view(*keypoints.shape[:2], 2), keypoints[..., 2:]], -1)
     poses_3d = poses_3d @ matrix.T.to(poses_3d)
-    if torch.det(matrix) < 0:
+    if _mirrors(transforms):
         keypoints, poses_3d = keypoints[:, skeleton.flip_indices], poses_3d[:, skeleton.flip_indices]
     return keypoints, poses_3d
 
@@ -112,4 +117,8 @@ def transform_variances(variances: Tensor, transforms: T.TransformList, skeleton
     """
     matrix = transformation_3d(transforms)
     variances = variances @ matrix.square().T.to(variances)
-    return variances[:, skeleton.flip_indices] if torch.det(matrix) < 0 else variances
+    return variances[:, skeleton.flip_indices] if _mirrors(transforms) else variances
+
+
+def _mirrors(transforms: T.TransformList) -> bool:
+    return sum(type(transform) is T.HFlipTransform for transform in transforms.transforms) % 2 == 1

@@ -8,12 +8,15 @@ number of workers, and the joint batch is the same for any number of processes.
 
 from __future__ import annotations
 
+import io
+import pickle
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from detectron2.data import DatasetFromList
@@ -26,6 +29,7 @@ __all__ = ["SampleKey", "SeededDataset", "TrainingOrder", "seed_generators", "tr
 Mapper = Callable[[dict[str, Any]], dict[str, Any] | None]
 
 _MOST_TRIES = 100
+_ALIGNMENT = 64  # bytes
 
 
 class SampleKey(NamedTuple):
@@ -143,11 +147,50 @@ def training_loader(dataset: SeededDataset, order: TrainingOrder, num_workers: i
     # A loader that starts draws a number from its generator: from the process's own, the first step after a resume
     # would sample other boxes than the same step of a run that was not interrupted.
     own = torch.Generator()
-    return DataLoader(dataset, batch_sampler=order, num_workers=num_workers, collate_fn=_as_list, generator=own)
+    return DataLoader(
+        dataset,
+        batch_sampler=order,
+        num_workers=num_workers,
+        collate_fn=_Batch,
+        generator=own,
+        worker_init_fn=_on_one_core,
+    )
 
 
-def _as_list(batch: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return batch
+def _on_one_core(worker: int) -> None:
+    """PyTorch sees to itself; OpenCV would start a thread per core in every worker."""
+    cv2.setNumThreads(0)
+
+
+class _Batch(list[dict[str, Any]]):
+    """A list that goes from process to process as one piece of memory.
+
+    As they are, its tensors would be a shared file each, nine per image, which the process that trains must open.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        buffers: list[pickle.PickleBuffer] = []
+        file = io.BytesIO()
+        _Pickler(file, protocol=5, buffer_callback=buffers.append).dump(list(self))
+        raw = [np.frombuffer(buffer.raw(), np.uint8) for buffer in buffers]
+        ends = np.cumsum([-(-len(part) // _ALIGNMENT) * _ALIGNMENT for part in raw])
+        memory = torch.empty(int(ends[-1]) if raw else 0, dtype=torch.uint8)
+        starts = [0, *ends[:-1].tolist()]
+        for start, part in zip(starts, raw, strict=False):
+            memory.numpy()[start : start + len(part)] = part
+        return _unpacked, (file.getvalue(), memory, [(s, s + len(p)) for s, p in zip(starts, raw, strict=False)])
+
+
+class _Pickler(pickle.Pickler):
+    """Tensors as arrays, whose numbers the protocol can leave out."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        return (torch.from_numpy, (obj.numpy(),)) if isinstance(obj, Tensor) else NotImplemented
+
+
+def _unpacked(data: bytes, memory: Tensor, parts: list[tuple[int, int]]) -> list[dict[str, Any]]:
+    """The batch, its tensors views of the memory."""
+    return pickle.loads(data, buffers=[memory.numpy()[start:end] for start, end in parts])
 
 
 def seed_generators(key: Sequence[int]) -> None:

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from detectron2.structures import BoxMode
+from detectron2.structures import BoxMode, Instances
 from PIL import Image
 
 from lcrnet_d2 import LCRNetDatasetMapper
 from lcrnet_d2.config import load_config
-from lcrnet_d2.data import ImageFileError, PoseTargets, build_training_mapper
+from lcrnet_d2.data import ImageFileError, PoseTargets, TilePeople, build_training_mapper
 from lcrnet_d2.data.datasets.pose_json import load_pose_json
 from lcrnet_d2.structures import BODY13, CROWD, PERSON, UNANNOTATED, AnchorPoses, margin_box
 from tests_support import person, random_poses, seen_at, standing_pose, write_tiny_set
@@ -22,8 +22,8 @@ def rows(anchors: AnchorPoses, points: torch.Tensor, v: float = 2.0, fraction: f
     keypoints = torch.cat([points, torch.full((len(points), 13, 1), v)], -1)
     poses = standing_pose().expand(len(points), 13, 3)
     nothing = torch.zeros(0, 4)
-    arguments = {"boxes_without_3d": nothing, "crowd_boxes": nothing, "partly_annotated": False} | more
-    return PoseTargets(anchors, fraction)(keypoints, poses, torch.zeros_like(poses), image_size=SIZE, **arguments)
+    fields = {"boxes_without_3d": nothing, "crowd_boxes": nothing, "partly_annotated": False} | more
+    return PoseTargets(anchors, fraction)([TilePeople(keypoints, poses, torch.zeros_like(poses), size=SIZE, **fields)])
 
 
 def standing_at(x: float, y: float, scale: float = 50) -> torch.Tensor:
@@ -97,8 +97,8 @@ def test_what_is_seen_of_somebody_near_is_a_person_of_unknown_pose(full_body_anc
     """Ten times as large, the margin box is 360 px wide; the image shows a small part of it, as of a face."""
     keypoints = torch.cat([10 * (standing_at(80, 50) - 80) + 80, torch.full((1, 13, 1), 2.0)], -1)
     nothing = torch.zeros(0, 4)
-    arguments = (torch.zeros(1, 13, 3), nothing, nothing, SIZE, False)
-    out = PoseTargets(full_body_anchors)(keypoints, standing_pose()[None], *arguments)
+    people = TilePeople(keypoints, standing_pose()[None], torch.zeros(1, 13, 3), nothing, nothing, SIZE, False)
+    out = PoseTargets(full_body_anchors)([people])
     assert out.gt_kinds.tolist() == [PERSON] and out.gt_classes.tolist() == [-1]
     assert out.gt_boxes.tensor[0].tolist() == pytest.approx([0, 0, SIZE[1], SIZE[0]])
 
@@ -115,7 +115,7 @@ def test_labels_are_the_nearest_anchor_pose(anchors: AnchorPoses) -> None:
     poses = random_poses(20, seed=4)
     keypoints = torch.cat([seen_at(poses, 80, 60, 50), torch.full((20, 13, 1), 2.0)], -1)
     nothing = torch.zeros(0, 4)
-    out = PoseTargets(anchors)(keypoints, poses, torch.zeros_like(poses), nothing, nothing, SIZE, False)
+    out = PoseTargets(anchors)([TilePeople(keypoints, poses, torch.zeros_like(poses), nothing, nothing, SIZE, False)])
     distances = (poses[:, None] - anchors.poses_3d[None, :4]).norm(dim=-1).mean(-1)
     assert out.gt_classes[:20].tolist() == distances.argmin(1).tolist()
 
@@ -125,10 +125,37 @@ def test_uncertain_3d_counts_less(anchors: AnchorPoses) -> None:
     keypoints = torch.cat([standing_at(80, 50), torch.full((1, 13, 1), 2.0)], -1)
     variances = torch.tensor([0.0, 0.1, 0.2]).square().expand(1, 13, 3)
     nothing, box = torch.zeros(0, 4), torch.tensor([[10.0, 10.0, 50.0, 60.0]])
-    out = PoseTargets(anchors)(keypoints, standing_pose()[None], variances, box, nothing, SIZE, False)
+    out = PoseTargets(anchors)([TilePeople(keypoints, standing_pose()[None], variances, box, nothing, SIZE, False)])
     expected = torch.tensor([1.0, 0.5, 0.2]).expand(2, 13, 3)
     torch.testing.assert_close(out.gt_pose_3d_weights[:2], expected)
     assert len(out) == 3 and out.gt_pose_3d_weights[2].abs().max() == 0  # a box without 3D
+
+
+def test_tiles_have_the_rows_they_have_alone_where_they_lie(anchors: AnchorPoses) -> None:
+    height, width = SIZE
+    corners = [(0, 0), (width, 0), (0, height), (width, height)]
+    tiles = []
+    for number, (x, corner) in enumerate(zip([80, -15, 150, 300], corners, strict=True)):
+        points = torch.cat([standing_at(x, 50), 5 * standing_at(x, 20) - 4 * x])
+        keypoints = torch.cat([points, torch.full((2, 13, 1), 2.0)], -1)
+        boxes = torch.tensor([[-30.0, 10, 200, 70], [150, 20, 500, 50]])
+        poses = random_poses(2, seed=number)
+        partly = number % 2 == 1
+        tiles.append(TilePeople(keypoints, poses, poses.square(), boxes, boxes[:number], SIZE, partly, corner))
+    targets = PoseTargets(anchors)
+    together = targets(tiles)
+    assert together.image_size == (2 * height, 2 * width)
+
+    def described(rows: Instances, corner: tuple[int, int]) -> list[list[float]]:
+        boxes = rows.gt_boxes.tensor + torch.tensor([*corner, *corner])
+        seen = rows.gt_poses_3d.flatten(1).any(1)[:, None, None]  # rows without a pose have zeros
+        keypoints = rows.gt_keypoints + torch.tensor([*corner, 0]) * seen
+        numbers = [boxes, keypoints, rows.gt_poses_3d, rows.gt_pose_3d_weights, rows.gt_classes, rows.gt_kinds]
+        return torch.cat([n.reshape(len(rows), -1).float() for n in numbers], 1).tolist()
+
+    alone = [row for t in tiles for row in described(targets([t._replace(corner=(0, 0))]), t.corner)]
+    assert len(alone) > 12
+    np.testing.assert_allclose(sorted(described(together, (0, 0))), sorted(alone), atol=1e-3)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from detectron2.data import transforms as T
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -107,7 +108,9 @@ def test_the_result_is_a_canvas_whatever_the_picture_and_the_person(
     picture = np.zeros((*size, 3), np.uint8)
     zoom = PersonZoom(64, (share, share), cut).get_transform(picture, corners)
     assert zoom.apply_image(picture).shape == (64, 64, 3)
-    torch.testing.assert_close(transformation_3d(zoom), torch.eye(3))  # no squeeze that 3D cannot follow
+    torch.testing.assert_close(
+        transformation_3d(T.TransformList([zoom])), torch.eye(3)
+    )  # no squeeze that 3D cannot follow
 
 
 def test_sizes_that_make_no_range_are_refused() -> None:

@@ -9,6 +9,7 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
+from detectron2.structures import Boxes, Instances
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -99,6 +100,28 @@ def test_workers_change_nothing_and_a_loader_that_starts_draws_nothing() -> None
     alone = first_batches(0)
     assert torch.equal(torch.get_rng_state(), state)
     assert first_batches(2) == alone
+
+
+def test_batches_of_another_process_are_one_piece_of_memory() -> None:
+    def mapper(record: dict) -> dict:
+        rows = Instances((3, 5), gt_boxes=Boxes(torch.rand(record["id"], 4)), gt_classes=torch.arange(record["id"]))
+        return record | {"image": torch.randint(255, (3, 5, 7), dtype=torch.uint8), "instances": rows}
+
+    dataset, order = SeededDataset(RECORDS, mapper), TrainingOrder(5, 5, 0)
+    (expected,), (batch,) = (list(islice(training_loader(dataset, order, n), 1)) for n in (0, 1))
+    assert type(batch) is list and [r["id"] for r in batch] == [r["id"] for r in expected]
+    tensors = []
+    for ours, theirs in zip(batch, expected, strict=True):
+        found = ours["instances"]
+        assert found.image_size == (3, 5) and len(found) == ours["id"]
+        tensors += [ours["image"], found.gt_boxes.tensor, found.gt_classes]
+        for tensor, other in zip(
+            tensors[-3:], [theirs["image"], *theirs["instances"].get_fields().values()], strict=True
+        ):
+            torch.testing.assert_close(tensor, getattr(other, "tensor", other), rtol=0, atol=0)
+        tensors[-3] += 1  # may be written to
+    places = [t.data_ptr() for t in tensors if t.numel()]
+    assert max(places) - min(places) < 10_000
 
 
 def test_an_image_that_cannot_be_read_is_replaced_the_same_way_every_time() -> None:

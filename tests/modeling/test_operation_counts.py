@@ -12,7 +12,7 @@ from detectron2.utils.events import EventStorage
 from torch import nn
 
 from lcrnet_d2.config import load_config
-from lcrnet_d2.data import PoseTargets
+from lcrnet_d2.data import PoseTargets, TilePeople
 from lcrnet_d2.modeling.joint_heat_maps import JointMaps, joint_losses, joint_targets
 from lcrnet_d2.modeling.meta_arch import rescale
 from lcrnet_d2.structures import AnchorPoses
@@ -43,9 +43,8 @@ def target(number: int, anchors: AnchorPoses) -> Instances:
     poses = random_poses(people, seed=number)
     points = torch.cat([seen_at(poses, 40, 48, 45), torch.full((people, 13, 1), 2.0)], -1)
     crowd = torch.tensor([[70.0, 10.0, 120.0, 90.0]])[: number % 2]
-    return PoseTargets(anchors)(
-        points, poses, torch.zeros_like(poses), torch.zeros(0, 4), crowd, (96, 128), number % 3 == 2
-    )
+    exact, nobody = torch.zeros_like(poses), torch.zeros(0, 4)
+    return PoseTargets(anchors)([TilePeople(points, poses, exact, nobody, crowd, (96, 128), number % 3 == 2)])
 
 
 def training_counts(model: Any, images: int, anchors: AnchorPoses) -> OperationCount:

@@ -9,7 +9,7 @@ from detectron2.utils.events import EventStorage
 from torch import Tensor, nn
 
 from lcrnet_d2.config import load_config
-from lcrnet_d2.data import PoseTargets
+from lcrnet_d2.data import PoseTargets, TilePeople
 from lcrnet_d2.modeling.labelling import SampledBoxes
 from lcrnet_d2.modeling.roi_heads import pool
 from lcrnet_d2.structures import PERSON, UNANNOTATED, AnchorPoses
@@ -34,7 +34,7 @@ def example(anchors: AnchorPoses, kinds: str) -> dict[str, Tensor | Instances | 
     points = seen_at(poses, 40, 48, 45)
     keypoints = torch.cat([points, torch.full((len(points), 13, 1), 2.0)], -1)
     box = torch.tensor([[70.0, 10.0, 120.0, 90.0]])
-    rows = PoseTargets(anchors)(
+    people = TilePeople(
         keypoints,
         poses,
         torch.zeros_like(poses),
@@ -43,6 +43,7 @@ def example(anchors: AnchorPoses, kinds: str) -> dict[str, Tensor | Instances | 
         (96, 128),
         "u" in kinds,
     )
+    rows = PoseTargets(anchors)([people])
     image = torch.randint(0, 255, (3, 96, 128), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     return {"image": image, "instances": rows, "height": 96, "width": 128}
 
