@@ -29,7 +29,14 @@ from .person_zoom import PersonZoom
 from .photographic import ColorJitter, Degradation
 from .pose_transforms import transform_poses, transform_variances
 
-__all__ = ["LCRNetDatasetMapper", "PoseTargets", "TilePeople", "build_augmentations", "build_training_mapper"]
+__all__ = [
+    "LCRNetDatasetMapper",
+    "PoseTargets",
+    "TilePeople",
+    "build_augmentations",
+    "build_training_mapper",
+    "photo_in_tile",
+]
 
 
 #: Somebody cut off of whom at least this share of the image shows a part is near: a face, a hand or a torso. A person
@@ -47,6 +54,7 @@ class TilePeople(NamedTuple):
         size: (H, W) px of the tile.
         partly_annotated: there may be more people than are annotated.
         corner: (x, y) px, where the tile lies in the image.
+        photo: (4,) px, x1, y1, x2, y2: where the tile shows the photo, the rest being grey; None: everywhere.
     """
 
     keypoints: Tensor
@@ -57,6 +65,7 @@ class TilePeople(NamedTuple):
     size: tuple[int, int]
     partly_annotated: bool
     corner: tuple[int, int] = (0, 0)
+    photo: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -65,7 +74,7 @@ class PoseTargets:
 
     Attributes:
         anchors: label people by the nearest of these (Sec. 3.1).
-        min_visible_fraction: rows whose box lies less than this inside the tile are dropped: what is seen of a
+        min_visible_fraction: rows whose box lies less than this inside the photo are dropped: what is seen of a
             person without another row is ignored like a crowd or, where it is much of the tile, a person without 3D.
         half_weight_std: metres; a 3D coordinate of this standard deviation counts half in the loss.
     """
@@ -80,20 +89,22 @@ class PoseTargets:
             tiles: of one size; together they are the image.
 
         Returns:
-            M rows: gt_boxes (clipped to the tile), gt_classes (M,) in [0, C) or -1 without 3D,
-            gt_kinds (M,), gt_keypoints (M, J, 3) px and v, at most 1 outside the tile, gt_poses_3d (M, J, 3) m,
+            M rows: gt_boxes (clipped to the tile's photo), gt_classes (M,) in [0, C) or -1 without 3D,
+            gt_kinds (M,), gt_keypoints (M, J, 3) px and v, at most 1 outside the photo, gt_poses_3d (M, J, 3) m,
             gt_pose_3d_weights (M, J, 3) in [0, 1], what each coordinate counts; zeros where unknown.
         """
         skeleton, (height, width) = self.anchors.skeleton, tiles[0].size
         fields: Any = list(zip(*tiles, strict=True))[:5]
         keypoints, poses_3d, variances, others, crowds = (torch.cat(of_tiles) for of_tiles in fields)
         corners = torch.tensor([tile.corner for tile in tiles]).repeat(1, 2)
+        whole = torch.tensor([0.0, 0, width, height])
+        photos = torch.stack([whole if tile.photo is None else tile.photo for tile in tiles])
         of_people, of_others, of_crowds = (
-            corners.repeat_interleave(torch.tensor([len(boxes) for boxes in of_tiles]), 0)
+            torch.repeat_interleave(torch.tensor([len(boxes) for boxes in of_tiles]))
             for of_tiles in (fields[0], fields[3], fields[4])
         )
-        inside = _inside(keypoints[..., :2], (height, width))
-        # A tile of a mosaic has joints beyond its edge: they are not seen on the tile beside it.
+        # Joints beyond the photo's edge are seen neither on the grey around it nor on the tile beside it.
+        inside = _inside(keypoints[..., :2], photos[of_people])
         v = torch.where(inside, keypoints[..., 2], keypoints[..., 2].clamp(max=1))
         upper, person = torch.zeros(len(keypoints), dtype=torch.bool), torch.arange(len(keypoints))
         boxes = margin_box(keypoints[..., :2])
@@ -102,20 +113,23 @@ class PoseTargets:
             upper_boxes = margin_box(keypoints[:, skeleton.upper_body, :2])
             boxes = torch.cat([boxes[full], upper_boxes])
             upper, person = torch.cat([upper[full], ~upper]), torch.cat([person[full], person])
-        boxes, kept, cut_off = _clip(boxes, of_people[person], (height, width), self.min_visible_fraction)
+        place = of_people[person]
+        boxes, kept, cut_off = _clip(boxes, corners[place], photos[place], self.min_visible_fraction)
         cut_off &= ~torch.isin(person, person[kept])  # the other row of a person says who is there
         person = person[kept]
         labels = self.anchors.nearest(poses_3d[person], upper[kept])
-        keypoints = torch.cat([keypoints[..., :2] + of_people[:, None, :2], v[..., None]], -1)
+        keypoints = torch.cat([keypoints[..., :2] + corners[of_people, None, :2], v[..., None]], -1)
         weights = 1 / (1 + variances[person] / self.half_weight_std**2)
         people = [boxes[kept], labels, keypoints[person], poses_3d[person], weights]
-        others, others_kept, others_cut_off = _clip(others, of_others, (height, width), self.min_visible_fraction)
+        others, others_kept, others_cut_off = _clip(
+            others, corners[of_others], photos[of_others], self.min_visible_fraction
+        )
         rests = torch.cat([boxes[cut_off], others[others_cut_off]])
         near = (rests[:, 2:] - rests[:, :2]).prod(1) >= _NEAR * height * width
         others = torch.cat([others[others_kept], rests[near]])
-        crowds, crowds_kept, _ = _clip(crowds, of_crowds, (height, width), 0.0)
+        crowds, crowds_kept, _ = _clip(crowds, corners[of_crowds], photos[of_crowds], 0.0)
         crowds = torch.cat([crowds[crowds_kept], rests[~near]])
-        everywhere = (corners + torch.tensor([0.0, 0, width, height]))[[tile.partly_annotated for tile in tiles]]
+        everywhere = (corners + whole)[[tile.partly_annotated for tile in tiles]]
         x, y = corners[:, :2].amax(0).tolist()
         return self._rows((y + height, x + width), people, {PERSON: others, CROWD: crowds, UNANNOTATED: everywhere})
 
@@ -133,18 +147,15 @@ class PoseTargets:
         return rows
 
 
-def _inside(points: Tensor, image_size: tuple[int, int]) -> Tensor:
-    """(...) bool for (..., 2) px."""
-    return ((points >= 0) & (points < points.new_tensor([image_size[1], image_size[0]]))).all(-1)
+def _inside(points: Tensor, photos: Tensor) -> Tensor:
+    """(N, J) bool for points (N, J, 2) px in photos (N, 4) px."""
+    return ((points >= photos[:, None, :2]) & (points < photos[:, None, 2:])).all(-1)
 
 
-def _clip(
-    boxes: Tensor, corners: Tensor, tile_size: tuple[int, int], min_fraction: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Boxes (R, 4) clipped to their tiles, in the image, where the corners (R, 4) x, y, x, y of those lie; which are
-    at least `min_fraction` in the tile; which others show something in it."""
-    limit = boxes.new_tensor([tile_size[1], tile_size[0]] * 2)
-    clipped = boxes.clamp(min=0).minimum(limit)
+def _clip(boxes: Tensor, corners: Tensor, photos: Tensor, min_fraction: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Boxes (R, 4) clipped to their tiles' photos (R, 4), in the image, where the tiles' corners (R, 4) x, y, x, y lie;
+    which are at least `min_fraction` in the photo; which others show something in it."""
+    clipped = boxes.maximum(photos[:, :2].repeat(1, 2)).minimum(photos[:, 2:].repeat(1, 2))
     area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
     clipped_area = (clipped[:, 2:] - clipped[:, :2]).prod(1)
     visible = clipped_area > 0
@@ -217,7 +228,8 @@ class LCRNetDatasetMapper:
         record = {key: value for key, value in dataset_dict.items() if key != "annotations"}
         record["image"] = augmented.image
         if self.targets is not None:
-            record["tiles"] = [self._people(dataset_dict, transforms, augmented.image.shape[:2])]
+            photo = photo_in_tile(image.shape[:2], transforms, augmented.image.shape[:2])
+            record["tiles"] = [self._people(dataset_dict, transforms, augmented.image.shape[:2], photo)]
         return record
 
     def labelled(self, augmented: dict[str, Any]) -> dict[str, Any]:
@@ -227,7 +239,9 @@ class LCRNetDatasetMapper:
             record["instances"] = self.targets(record.pop("tiles"))
         return record
 
-    def _people(self, dataset_dict: dict[str, Any], transforms: T.TransformList, size: tuple[int, int]) -> TilePeople:
+    def _people(
+        self, dataset_dict: dict[str, Any], transforms: T.TransformList, size: tuple[int, int], photo: Tensor
+    ) -> TilePeople:
         annotations = dataset_dict["annotations"]
         known = [a for a in annotations if "pose_3d" in a and not a["iscrowd"]]
         others = [a for a in annotations if "pose_3d" not in a and not a["iscrowd"]]
@@ -247,7 +261,19 @@ class LCRNetDatasetMapper:
             boxes[len(others) :],
             size,
             bool(dataset_dict.get("partly_annotated", False)),
+            photo=photo,
         )
+
+
+def photo_in_tile(size: tuple[int, int], transforms: T.TransformList, tile_size: tuple[int, int]) -> Tensor:
+    """(4,) px: where augmentations leave a photo of `size` (H, W) in a tile; corners that a rotation blackens count."""
+    photo = np.array([[0.0, 0.0, size[1], size[0]]])
+    for transform in transforms.transforms:
+        rotated: Any = transform if isinstance(transform, T.RotationTransform) else None
+        photo = transform.apply_box(photo)
+        if rotated is not None:  # the image keeps its size
+            photo = photo.clip(0, [rotated.w, rotated.h] * 2)
+    return torch.from_numpy(photo[0].clip(0, [tile_size[1], tile_size[0]] * 2)).float()
 
 
 def _people(dataset_dict: dict[str, Any]) -> list[dict[str, Any]]:

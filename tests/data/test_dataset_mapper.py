@@ -5,13 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from detectron2.data import transforms as T
 from detectron2.structures import BoxMode, Instances
 from PIL import Image
 
 from lcrnet_d2 import LCRNetDatasetMapper
 from lcrnet_d2.config import load_config
 from lcrnet_d2.data import ImageFileError, PoseTargets, TilePeople, build_training_mapper
+from lcrnet_d2.data.dataset_mapper import photo_in_tile
 from lcrnet_d2.data.datasets.pose_json import load_pose_json
+from lcrnet_d2.data.person_zoom import WindowTransform
 from lcrnet_d2.structures import BODY13, CROWD, PERSON, UNANNOTATED, AnchorPoses, margin_box
 from tests_support import person, random_poses, seen_at, standing_pose, write_tiny_set
 
@@ -44,6 +47,27 @@ def test_legs_outside_the_image_leave_the_upper_body_alone(anchors: AnchorPoses)
     assert len(out) == 1 and out.gt_classes[0] >= 4
     assert out.gt_boxes.tensor[0, 3] == SIZE[0]  # clipped
     assert out.gt_keypoints[0, BODY13.index("left_ankle"), 1] > SIZE[0]  # 2D targets are not
+
+
+def test_grey_around_a_photo_shows_nobody(anchors: AnchorPoses) -> None:
+    """Legs on it are those that the photo's edge cuts off, as the edge of an image does."""
+    points, photo = standing_at(80, 50), torch.tensor([40.0, 20, 120, 62])  # hips at y 62, knees at 82
+    out = rows(anchors, points, photo=photo)
+    assert len(out) == 1 and out.gt_classes[0] >= 4
+    assert (out.gt_boxes.tensor[0, :2] >= photo[:2]).all() and out.gt_boxes.tensor[0, 3] == 62
+    assert out.gt_keypoints[0, :, 2].tolist() == [2.0 if y < 62 else 1.0 for y in points[0, :, 1].tolist()]
+
+
+def test_where_augmentations_leave_a_photo() -> None:
+    """100 x 60 px: turned in its own frame, from x = 40 on at half its size in a square of 40 px, mirrored."""
+    transforms = T.TransformList(
+        [
+            T.RotationTransform(60, 100, 10, expand=False),
+            WindowTransform((40, 0), (60, 60), (30, 30), (0, 5), 40),
+            T.HFlipTransform(40),
+        ]
+    )
+    assert photo_in_tile((60, 100), transforms, (40, 40)).tolist() == [10, 5, 40, 35]
 
 
 def test_completed_joints_do_not_earn_a_full_row(anchors: AnchorPoses) -> None:

@@ -83,7 +83,7 @@ def test_every_batch_trains_the_heat_maps_too(
     assert not without and all(torch.isfinite(p.grad).all() for p in model.parameters() if p.requires_grad)
 
 
-def test_heat_maps_move_2d_joints_and_nothing_else(model_with_heat_maps: nn.Module, anchors: AnchorPoses) -> None:
+def test_heat_maps_move_2d_joints_and_score_people_and_nothing_else(model_with_heat_maps: nn.Module, anchors: AnchorPoses) -> None:
     model = model_with_heat_maps.eval()
     heads, image = model.roi_heads, [example(anchors, "p")]
     with torch.no_grad():
@@ -93,7 +93,8 @@ def test_heat_maps_move_2d_joints_and_nothing_else(model_with_heat_maps: nn.Modu
         plain = model(image)[0]["instances"]
         heads.joint_head = head
     assert len(plain) > 0 and not refined.pred_keypoints.equal(plain.pred_keypoints)
-    assert refined.pred_poses_3d.equal(plain.pred_poses_3d) and refined.scores.equal(plain.scores)
+    assert refined.pred_poses_3d.equal(plain.pred_poses_3d)
+    assert refined.pred_integrated_scores.equal(plain.scores) and not refined.scores.equal(plain.scores)
     size = torch.tensor([128.0, 96.0])
     torch.testing.assert_close(refined.pred_integrated_keypoints * size, plain.pred_keypoints[..., :2])
     assert not plain.has("pred_integrated_keypoints")
