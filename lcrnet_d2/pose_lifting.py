@@ -25,6 +25,8 @@ __all__ = ["PoseLifting", "WithPoseLifting", "build_pose_lifting"]
 _WEIGHTS = Path(__file__).parent / "weights"
 #: What detected joints are taken to be off, as a share of the pose's extent.
 _NOISE = 0.06
+#: Heat below which a joint counts as hidden: half of those are off by a third of the extent or more.
+_LEAST_HEAT = 0.2
 
 
 @dataclass(frozen=True)
@@ -44,20 +46,24 @@ class PoseLifting:
         out = Instances(instances.image_size, **instances.get_fields())
         out.pred_integrated_poses_3d = instances.pred_poses_3d
         points = instances.pred_keypoints[..., :2]
-        out.pred_poses_3d = self.lifted(points, instances.pred_poses_3d, instances.image_size)
+        seen = instances.pred_joint_heats >= _LEAST_HEAT if instances.has("pred_joint_heats") else None
+        out.pred_poses_3d = self.lifted(points, instances.pred_poses_3d, instances.image_size, seen)
         return out
 
     @torch.no_grad()
-    def lifted(self, keypoints_2d: Tensor, poses_3d: Tensor, image_size: tuple[int, int]) -> Tensor:
+    def lifted(
+        self, keypoints_2d: Tensor, poses_3d: Tensor, image_size: tuple[int, int], seen: Tensor | None = None
+    ) -> Tensor:
         """(N, J, 3) m of 2D poses (N, J, 2) px in an (H, W) image and the network's 3D (N, J, 3) m.
 
-        Joints outside the image, which nothing was seen of, are not lifted but completed. Who has too few within
-        keeps the network's 3D.
+        Joints outside the image or not `seen` (N, J) are not lifted but completed. Who has too few others keeps the
+        network's 3D.
         """
         height, width = image_size
         points, own = keypoints_2d.float().cpu(), poses_3d.float().cpu()
-        seen = ((points >= 0) & (points < points.new_tensor([width, height]))).all(-1)
-        trusted = seen & is_liftable(seen, self.lifter.skeleton)[:, None]
+        given = ((points >= 0) & (points < points.new_tensor([width, height]))).all(-1)
+        given = given if seen is None else given & seen.cpu()
+        trusted = given & is_liftable(given, self.lifter.skeleton)[:, None]
         sizes = points.new_tensor([height, width]).expand(len(points), 2)
         found = self.lifter.lift(points, joint_trust(trusted, _NOISE), sizes)
         share = self.own_std**2 / (self.own_std**2 + found.std.square())

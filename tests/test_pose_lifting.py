@@ -64,6 +64,22 @@ def test_who_is_hardly_in_the_picture_keeps_the_networks_3d() -> None:
     assert torch.equal(lifted.pred_poses_3d, outside.pred_poses_3d)
 
 
+def test_joints_without_heat_are_not_lifted() -> None:
+    """Elsewhere they change nothing; with heat they do; without heat anywhere the network's 3D stays."""
+    torch.manual_seed(0)
+    lifting = PoseLifting(Lifter(BODY13, width=16).eval(), own_std=10.0)
+    people, moved = output(2), output(2)
+    wrist = BODY13.index("left_wrist")
+    moved.pred_keypoints[:, wrist, 0] -= 50
+    for least, same in ((0.1, True), (0.9, False)):
+        for instances in (people, moved):
+            instances.pred_joint_heats = torch.full((2, 13), 0.9)
+            instances.pred_joint_heats[:, wrist] = least
+        assert torch.equal(lifting(people).pred_poses_3d, lifting(moved).pred_poses_3d) == same
+    people.pred_joint_heats = torch.zeros(2, 13)
+    assert torch.equal(lifting(people).pred_poses_3d, people.pred_poses_3d)
+
+
 def test_the_output_given_is_left_as_it_is_and_nobody_is_fine() -> None:
     before = output(2)
     kept = before.pred_poses_3d.clone()

@@ -7,6 +7,7 @@ examples:
   on a config's set    ... --protocol mpii_single --config-file my.yaml --data-set mpii_val --anchors anchors.npz
   poses.json           ... --protocol pck_3d --pose-file people.json --predictions output/demo/poses.json
   MuPoTS-3D            ... --protocol mupots --mupots MultiPersonTestSet --predictions poses.json
+  EHF                  ... --protocol ehf --ehf EHF --ehf-joints table.json --ehf-camera camera.json ...
   Figure 5 or 6        ... --output output/p1 --figures
 
 Predictions are what evaluators save (pose_predictions.json: NMS and PPI) or the demo's poses.json (PPI).
@@ -30,6 +31,7 @@ from lcrnet_d2.command_line import run_command
 from lcrnet_d2.config import load_config
 from lcrnet_d2.data.datasets.builtin import register_pose_files
 from lcrnet_d2.data.datasets.pose_json import load_pose_json
+from lcrnet_d2.evaluation.ehf import read_ehf
 from lcrnet_d2.evaluation.mupots import read_mupots, report_mupots
 from lcrnet_d2.evaluation.people import MIN_JOINTS_SEEN
 from lcrnet_d2.evaluation.predictions import read_saved_predictions
@@ -90,13 +92,19 @@ def evaluate_mupots(args: argparse.Namespace, skeleton: Skeleton) -> Report:
 
 
 def read_records(args: argparse.Namespace, skeleton: Skeleton) -> list[dict[str, Any]]:
-    """The ground truth: a pose file, or a data set registered by a config."""
+    """The ground truth: a pose file, EHF's folder, or a data set registered by a config."""
+    if args.ehf is not None:
+        if args.ehf_joints is None or args.ehf_camera is None:
+            raise ValueError("--ehf needs --ehf-joints and --ehf-camera, files of yours (docs/evaluation.md)")
+        return read_ehf(args.ehf, args.ehf_joints, args.ehf_camera, skeleton)
     if args.pose_file is not None:
         return load_pose_json(args.pose_file, args.image_root or args.pose_file.parent, skeleton)
     if args.config_file is not None:
         register_pose_files(load_config(args.config_file))
     if args.data_set is None:
-        raise ValueError("say what the ground truth is: --pose-file, --data-set (with --config-file) or --mupots")
+        raise ValueError(
+            "say what the ground truth is: --pose-file, --data-set (with --config-file), --ehf or --mupots"
+        )
     if args.data_set not in DatasetCatalog.list():
         raise ValueError(f"data set {args.data_set!r} is not registered; known: {DatasetCatalog.list()}")
     return DatasetCatalog.get(args.data_set)
@@ -119,6 +127,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--data-set", help="ground truth: the name of a registered data set")
     parser.add_argument("--config-file", help="registers its DATASETS.POSE_FILES")
     parser.add_argument("--mupots", type=Path, help="ground truth: MuPoTS-3D's folder or MuPoTS-3D.json")
+    parser.add_argument("--ehf", type=Path, help="ground truth: EHF's folder of NN_align.ply")
+    parser.add_argument(
+        "--ehf-joints", type=Path, help="what joints are made of: a table (.json) or a regressor (.npz)"
+    )
+    parser.add_argument("--ehf-camera", type=Path, help="JSON of EHF's camera")
     parser.add_argument("--skeleton", default="BODY13", choices=sorted(SKELETONS))
     parser.add_argument("--score-threshold", type=float, default=0.0, help="detections under it are none")
     parser.add_argument(

@@ -17,6 +17,7 @@ import torch
 
 from ..structures import MUPOTS17, PIXEL_CENTRE, Skeleton
 from ..structures.bounded_files import load_mat, read_json, refused
+from .depth_metrics import depth_metrics, depth_table
 from .metrics import AUC_THRESHOLDS_MM
 from .people import PredictedPeople
 from .report import METHOD_LABELS, Predictions, Report, markdown_table, mean_or_nan, people_of_methods
@@ -57,6 +58,7 @@ _PROTOCOL = (
     "14 joints, 3DPCK under 150 mm, AUC over 0, 5 ... 150 mm. all: people not matched are wrong; matched: they are "
     "left out. False positives cost nothing. Means are over sequences.\n"
 )
+_DEPTH = "## Depth of the people matched, at the size predicted\n"
 
 
 @dataclass(frozen=True)
@@ -233,6 +235,19 @@ def sequence_errors(
     }
 
 
+def _matched_poses(
+    frames: Sequence[MuPoTSFrame], detected: Sequence[PredictedPeople], skeleton: Skeleton
+) -> tuple[np.ndarray, np.ndarray]:
+    """(F, 17, 3) m of the people matched, predicted, at the size predicted, and true."""
+    pairs = []
+    for frame, people in zip(frames, detected, strict=True):
+        chosen = match_greedily(frame.poses_2d, to_mupots17(people.poses_2d, skeleton))
+        matched = chosen >= 0
+        pairs.append((to_mupots17(people.poses_3d[chosen[matched]], skeleton), frame.poses_3d[matched]))
+    pred, true = (np.concatenate(poses) for poses in zip(*pairs, strict=True))
+    return pred, true
+
+
 def summarize_sequences(sequences: Mapping[str, SequenceErrors]) -> dict[str, dict[str, float]]:
     """Percentages per sequence and, under "mean", their mean over sequences.
 
@@ -270,24 +285,29 @@ def _percentages(errors_mm: np.ndarray, is_matched: np.ndarray) -> dict[str, flo
 def report_mupots(
     frames: Sequence[MuPoTSFrame], predictions: Predictions, skeleton: Skeleton, score_threshold: float = 0.0
 ) -> Report:
-    """3DPCK and AUC per sequence and their mean.
+    """3DPCK and AUC per sequence and their mean; depth and length of limbs of everyone matched.
 
     Predictions are of the `frames`, in their order. Those under the score threshold are none; as false positives cost
     nothing, 0 gives the best recall.
     """
-    metrics, sections = {}, []
+    metrics, sections, depth = {}, [], {}
     for method, detected in people_of_methods(predictions, score_threshold):
         rows = summarize_sequences(sequence_errors(frames, detected, skeleton))
-        metrics[f"mupots_{method}"] = rows["mean"] | {
-            f"{name}_{sequence}": value
-            for sequence, row in rows.items()
-            if sequence != "mean"
-            for name, value in row.items()
-        }
+        depth[METHOD_LABELS[method]] = of_depth = depth_metrics(*_matched_poses(frames, detected, skeleton), MUPOTS17)
+        metrics[f"mupots_{method}"] = (
+            rows["mean"]
+            | of_depth
+            | {
+                f"{name}_{sequence}": value
+                for sequence, row in rows.items()
+                if sequence != "mean"
+                for name, value in row.items()
+            }
+        )
         cells = [
             [sequence, *(f"{row[n]:.0f}" if n.startswith("n_") else f"{row[n]:.1f}" for n in _NAMES)]
             for sequence, row in rows.items()
         ]
         sections.append(f"## {METHOD_LABELS[method]}\n\n" + markdown_table(["sequence", *_NAMES.values()], cells))
     count = f"{len(frames)} frames of {len({PurePath(f.file_name).parent for f in frames})} sequences.\n"
-    return Report(metrics, "\n".join(["# MuPoTS-3D\n", _PROTOCOL, count, *sections]))
+    return Report(metrics, "\n".join(["# MuPoTS-3D\n", _PROTOCOL, count, *sections, _DEPTH, depth_table(depth)]))

@@ -12,6 +12,7 @@ from ..structures import AnchorPoses, Skeleton
 from ..structures.whole_files import write_text
 from .camera_space import Placement, report_3d_sets, report_camera_space
 from .coco import report_coco
+from .ehf import report_ehf
 from .human36m import report_human36m
 from .mpii import report_mpii_multi, report_mpii_single
 from .people import MIN_JOINTS_SEEN
@@ -37,6 +38,7 @@ _PROTOCOLS: dict[str, tuple[Callable[..., Any], str, tuple[str, ...]]] = {
     "photos": (report_photos, "people found and PCK in photos, left and right, people cut off", ("score_threshold",)),
     "pck_3d": (report_3d_sets, "3DPCK and AUC, root: body centre", _OF_3D),
     "mpi_inf_3dhp": (partial(report_3d_sets, root="pelvis"), "3DPCK and AUC, root: pelvis", _OF_3D),
+    "ehf": (report_ehf, "MPJPE and its alignments, depth of limbs; of EHF's meshes", _OF_3D),
     "camera_space": (report_camera_space, "MRPE and PCK_abs", (*_OF_3D, "place")),
 }
 

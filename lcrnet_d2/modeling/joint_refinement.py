@@ -61,6 +61,7 @@ def refine_instances(people: list[Instances], maps: JointMaps, rules: Refinement
 
     What PPI gave is kept as `pred_integrated_scores` (N,), S, and `pred_integrated_keypoints` (N, J, 2), in parts of
     the image's width and height so that `detector_postprocess` need not know it. The order of people stays.
+    `pred_joint_heats` (N, J) is the heat where joints went, 0 of those that stay.
 
     Args:
         people: per image pred_keypoints (N, J, 3) px, pred_spreads_2d (N, J, 2) in parts of its size, scores (N,).
@@ -78,6 +79,7 @@ def refine_instances(people: list[Instances], maps: JointMaps, rules: Refinement
         "pred_integrated_scores": scores,
         "pred_integrated_keypoints": keypoints[..., :2] / sizes,
         "pred_keypoints": torch.cat([refined, keypoints[..., 2:]], -1),
+        "pred_joint_heats": heat,
         "pred_boxes": joint_box(refined),
     }
     for name, values in fields.items():

@@ -251,8 +251,8 @@ def people_to_instances(
     In parts of the image's width and height, so that `detector_postprocess` need not know them:
     pred_seed_keypoints (N, J, 2) and pred_seed_boxes (N, 4), the seed's pose and region; pred_spreads_2d
     (N, J, 2), standard deviation of what was averaged. pred_seed_scores (N,), pred_seed_poses_3d
-    (N, J, 3) m, pred_spreads_3d (N, J) m. `refine_instances` adds pred_integrated_scores
-    and pred_integrated_keypoints.
+    (N, J, 3) m, pred_spreads_3d (N, J) m. `refine_instances` adds pred_integrated_scores,
+    pred_integrated_keypoints and pred_joint_heats (N, J).
 
     Args:
         proposals: of all images, so many (counts) of each, as `people` were integrated from.

@@ -171,6 +171,16 @@ def test_report(body, drawn):
     assert "False positives cost nothing" in report.markdown
 
 
+def test_depth_is_of_the_people_matched_at_the_size_predicted(body):
+    """One of two is found, mirrored in depth and at half its size."""
+    scene = frame([body, body], [100, 500])
+    detected = people(scene.poses_2d[:1], 0.5 * body[None] * [1, 1, -1])
+    report = report_mupots([scene], [ImagePredictions("a", scene.file_name, 0, 0, detected, detected)], MUPOTS17)
+    metrics = report.metrics["mupots_ppi"]
+    assert metrics["length_ratio_thigh"] == pytest.approx(0.5)
+    assert metrics["depth_sign"] < 50 and "r of depth" in report.markdown
+
+
 def test_thirteen_joints_become_seventeen(drawn):
     pose = drawn.standing()
     converted = to_mupots17(pose[None], BODY13)[0]

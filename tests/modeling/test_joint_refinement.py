@@ -195,6 +195,8 @@ def test_instances_keep_what_integration_gave_in_parts_of_the_image() -> None:
     assert found.pred_keypoints[0, :, :2].tolist() == [[42, 22], [100, 60]]
     assert found.pred_boxes.tensor.tolist() == [[42, 22, 100, 60]]
     torch.testing.assert_close(found.pred_integrated_keypoints, poses / torch.tensor([120.0, 80.0]))
+    torch.testing.assert_close(found.pred_joint_heats, torch.tensor([[0.9, 0.0]]))
+    assert nobody.pred_joint_heats.shape == (0, 2)
     assert nobody.pred_keypoints.shape == (0, 2, 3) and nobody.pred_integrated_keypoints.shape == (0, 2, 2)
 
 
