@@ -83,7 +83,9 @@ def test_every_batch_trains_the_heat_maps_too(
     assert not without and all(torch.isfinite(p.grad).all() for p in model.parameters() if p.requires_grad)
 
 
-def test_heat_maps_move_2d_joints_and_score_people_and_nothing_else(model_with_heat_maps: nn.Module, anchors: AnchorPoses) -> None:
+def test_heat_maps_move_2d_joints_and_score_people_and_nothing_else(
+    model_with_heat_maps: nn.Module, anchors: AnchorPoses
+) -> None:
     model = model_with_heat_maps.eval()
     heads, image = model.roi_heads, [example(anchors, "p")]
     with torch.no_grad():
