@@ -47,13 +47,12 @@ def test_mpii(tmp_path: Path) -> None:
     assert [x1, x1 + w, y1 + h] == pytest.approx([left, right, bottom], abs=1e-3)
     assert (keypoints[:, 2] == 2).all()
 
+
 def test_coco_parts_and_the_least_number_of_points(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     source, out = str(coco_file(tmp_path / "coco.npz")), tmp_path / "coco.json"
     poses_2d_to_json.main([source, "--part", "train", "--output", str(out)])
     content = json.loads(out.read_text())
-    assert [(i["file_name"], i["width"], i["height"]) for i in content["images"]] == [
-        ("000000000009.jpg", 640, 480)
-    ]
+    assert [(i["file_name"], i["width"], i["height"]) for i in content["images"]] == [("000000000009.jpg", 640, 480)]
     assert content["annotations"][1]["bbox"] == [1, 2, 3, 4]
     ankle = content["annotations"][0]["keypoints"][3 * BODY13.index("left_ankle") :][:3]
     assert ankle == [2 * COCO17.index("left_ankle"), 2 * COCO17.index("left_ankle") + 1, 2]
@@ -62,6 +61,7 @@ def test_coco_parts_and_the_least_number_of_points(tmp_path: Path, capsys: pytes
     assert ankle == [0, 0, 0]  # not annotated
     poses_2d_to_json.main([source, "--min-annotated", "8", "--output", str(out)])
     assert "2 of 3 people in 1 images" in capsys.readouterr().out
+
 
 def test_another_file_is_refused_by_name(tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", poses_3d=np.zeros(3))
