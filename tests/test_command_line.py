@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import lcrnet_d2
 from lcrnet_d2.command_line import run_command
 
 
@@ -31,10 +34,13 @@ def test_what_a_user_can_mend_is_one_line(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_a_closed_pipe_is_no_traceback() -> None:
-    code = (
-        "from lcrnet_d2.command_line import run_command; "
+    code = (  # the module alone: the package would load torch
+        "from command_line import run_command; "
         "run_command(lambda: [print('x' * 100, flush=True) for _ in range(10_000)] and None)"
     )
     command = f'"{sys.executable}" -c "{code}" | head -1'
-    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    folder = str(Path(lcrnet_d2.__file__).parent)
+    ended = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": folder}
+    )
     assert ended.stdout == "x" * 100 + "\n" and not ended.stderr

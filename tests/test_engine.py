@@ -11,19 +11,18 @@ from detectron2.data import DatasetCatalog
 
 from lcrnet_d2.engine import LCRNetTrainer, evaluate_model, score_thresholds
 from lcrnet_d2.evaluation import PoseEvaluator
-from lcrnet_d2.structures import BODY13, H36M17, AnchorPoses, Skeleton
+from lcrnet_d2.structures import BODY13, H36M17, Skeleton
 from lcrnet_d2.structures.anchor_clustering import cluster_poses
 from lcrnet_d2.training.hooks import ResumableBestCheckpointer
 from tests_support import random_poses, seen_at
-from training_support import tiny_config, train
+from training_support import new_trainer, tiny_config, train, untrained_model
 
 
 @pytest.mark.parametrize("skeleton", [BODY13, H36M17], ids=lambda s: s.name)
 def test_trains_and_evaluates_with_any_skeleton(skeleton: Skeleton, tmp_path: Path) -> None:
     cfg = tiny_config(tmp_path, skeleton)
-    cfg.SOLVER.MAX_ITER, cfg.TEST.EVAL_PERIOD = 4, 2
-    trainer = LCRNetTrainer(cfg)
-    trainer.resume_or_load(False)
+    cfg.TEST.EVAL_PERIOD = 2
+    trainer = new_trainer(cfg, MAX_ITER=2)
     trainer.train()
     results = trainer._last_eval_results
     assert {"pose_ppi", "pose_nms", "common", "keypoints_ppi", "keypoints_nms"} <= set(results)
@@ -32,32 +31,17 @@ def test_trains_and_evaluates_with_any_skeleton(skeleton: Skeleton, tmp_path: Pa
     assert list((tmp_path / "out").glob("events.*"))
 
 
-def test_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
+def test_training_goes_on_where_it_stopped_but_not_with_other_anchor_poses(tmp_path: Path) -> None:
     cfg = tiny_config(tmp_path)
-    cfg.DATASETS.TEST = ()
-    cfg.SOLVER.MAX_ITER = 2
-    first = LCRNetTrainer(cfg)
-    first.resume_or_load(False)
-    first.train()
-    cfg.SOLVER.MAX_ITER = 3
-    second = LCRNetTrainer(cfg)
-    second.resume_or_load(True)
+    new_trainer(cfg, MAX_ITER=2).train()
+    second = new_trainer(cfg, resume=True, MAX_ITER=3)
     assert second.start_iter == 2
     momenta = [state["exp_avg"] for state in second.optimizer.state.values()]  # AdamW's
     assert momenta and any(m.abs().max() > 0 for m in momenta)
-
-
-def test_resuming_with_other_anchor_poses_is_an_error(tmp_path: Path) -> None:
-    cfg = tiny_config(tmp_path)
-    cfg.DATASETS.TEST = ()
-    cfg.SOLVER.MAX_ITER = 2
-    trainer = LCRNetTrainer(cfg)
-    trainer.resume_or_load(False)
-    trainer.train()
     poses = random_poses(60, 9)
     cluster_poses(seen_at(poses, 0, 0, 50), poses, BODY13, 4, True, 0).save(tmp_path / "anchors.npz")
     with pytest.raises(ValueError, match="not those of MODEL.LCRNET.ANCHOR_POSES"):
-        LCRNetTrainer(cfg).resume_or_load(True)
+        new_trainer(cfg, resume=True)
 
 
 def test_hooks_run_in_the_order_of_one_list(tmp_path: Path) -> None:
@@ -69,17 +53,18 @@ def test_hooks_run_in_the_order_of_one_list(tmp_path: Path) -> None:
     assert names == [*before, "IterationTimer", "LRScheduler", *after]
 
 
+def best_of(trainer: LCRNetTrainer) -> ResumableBestCheckpointer:
+    (best,) = [h for h in trainer._hooks if isinstance(h, ResumableBestCheckpointer)]
+    return best
+
+
 def test_the_best_result_is_remembered_on_resume(tmp_path: Path) -> None:
     cfg = tiny_config(tmp_path)
-    cfg.SOLVER.MAX_ITER, cfg.TEST.EVAL_PERIOD = 2, 2
-    trainer = LCRNetTrainer(cfg)
-    trainer.resume_or_load(False)
-    (best,) = [h for h in trainer._hooks if isinstance(h, ResumableBestCheckpointer)]
-    best.best_metric, best.best_iter = 12.5, 1
+    cfg.TEST.EVAL_PERIOD = 2
+    trainer = new_trainer(cfg, MAX_ITER=2)
+    best_of(trainer).best_metric, best_of(trainer).best_iter = 12.5, 1
     trainer.checkpointer.save("model_0000001", iteration=1)
-    again = LCRNetTrainer(cfg)
-    again.resume_or_load(True)
-    (best,) = [h for h in again._hooks if isinstance(h, ResumableBestCheckpointer)]
+    best = best_of(new_trainer(cfg, resume=True))
     assert (best.best_metric, best.best_iter) == (12.5, 1)
 
 
@@ -90,17 +75,13 @@ def test_the_last_evaluation_may_be_the_best(tmp_path: Path, monkeypatch: pytest
     cfg = tiny_config(tmp_path)
     cfg.SOLVER.MAX_ITER = cfg.TEST.EVAL_PERIOD = 1
     train(cfg)
-    again = LCRNetTrainer(cfg)
-    again.resume_or_load(True)
-    (best,) = [h for h in again._hooks if isinstance(h, ResumableBestCheckpointer)]
-    assert (best.best_metric, again.start_iter) == (50.0, 1)
+    again = new_trainer(cfg, resume=True)
+    assert (best_of(again).best_metric, again.start_iter) == (50.0, 1)
 
 
 def test_evaluation_refuses_other_anchor_poses_and_does_without_a_file(tmp_path: Path) -> None:
     cfg = tiny_config(tmp_path)
-    model = LCRNetTrainer.build_model(cfg)
-    anchors = AnchorPoses.load(cfg.MODEL.LCRNET.ANCHOR_POSES)
-    model.roi_heads.box_predictor.set_anchor_poses(anchors)
+    model = untrained_model(cfg)
     model.roi_heads.box_predictor.anchor_poses_3d += 0.1
     with pytest.raises(ValueError, match="not those of MODEL.LCRNET.ANCHOR_POSES"):
         evaluate_model(cfg, model, {"nms": 0.0, "ppi": 0.0})
@@ -114,8 +95,7 @@ def test_evaluation_refuses_other_anchor_poses_and_does_without_a_file(tmp_path:
 def test_classes_of_mirror_images_are_no_baseline(tmp_path: Path) -> None:
     cfg = tiny_config(tmp_path)
     cfg.TEST.AUG.ENABLED, cfg.TEST.AUG.MIN_SIZES, cfg.TEST.AUG.MAX_SIZE = True, (64,), 300
-    model = LCRNetTrainer.build_model(cfg)
-    model.roi_heads.box_predictor.set_anchor_poses(AnchorPoses.load(cfg.MODEL.LCRNET.ANCHOR_POSES))
+    model = untrained_model(cfg)
     for flip in (False, True):
         cfg.TEST.AUG.FLIP = flip
         metrics = evaluate_model(cfg, model, {"nms": 0.0, "ppi": 0.0})["common"]
@@ -126,8 +106,7 @@ def test_classes_of_mirror_images_are_no_baseline(tmp_path: Path) -> None:
 def test_thresholds_chosen_on_validation_data_are_applied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cfg = tiny_config(tmp_path)
     cfg.TEST.LCRNET.THRESHOLD_DATASET = cfg.DATASETS.TEST[0]
-    model = LCRNetTrainer.build_model(cfg)
-    model.roi_heads.box_predictor.set_anchor_poses(AnchorPoses.load(cfg.MODEL.LCRNET.ANCHOR_POSES))
+    model = untrained_model(cfg)
     asked: list[dict] = []
     forward = type(model).forward
     monkeypatch.setattr(type(model), "forward", lambda self, inputs: (asked.extend(inputs), forward(self, inputs))[1])
@@ -142,8 +121,7 @@ def test_thresholds_chosen_on_validation_data_are_applied(tmp_path: Path, monkey
 def test_an_evaluation_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cfg = tiny_config(tmp_path)
     cfg.TEST.LCRNET.PREDICTION_CACHE = True
-    model = LCRNetTrainer.build_model(cfg)
-    model.roi_heads.box_predictor.set_anchor_poses(AnchorPoses.load(cfg.MODEL.LCRNET.ANCHOR_POSES))
+    model = untrained_model(cfg)
     thresholds = {"nms": 0.0, "ppi": 0.0}
     expected = evaluate_model(cfg, model, thresholds)
 
@@ -166,8 +144,7 @@ def test_evaluators_in_either_order_agree(tmp_path: Path) -> None:
 
     cfg = tiny_config(tmp_path)
     name = cfg.DATASETS.TEST[0]
-    model = LCRNetTrainer.build_model(cfg)
-    model.roi_heads.box_predictor.set_anchor_poses(AnchorPoses.load(cfg.MODEL.LCRNET.ANCHOR_POSES))
+    model = untrained_model(cfg)
     registered = DatasetCatalog.get(name)
     DatasetCatalog.remove(name)
     DatasetCatalog.register(name, lambda: registered)  # the very same dicts to everyone
@@ -215,8 +192,7 @@ def test_an_average_begun_on_resume_begins_at_the_weights_of_the_checkpoint(tmp_
     cfg.SOLVER.MAX_ITER = 2
     train(cfg)
     cfg.SOLVER.AVERAGE_DECAY, cfg.SOLVER.MAX_ITER = 0.5, 4
-    trainer = LCRNetTrainer(cfg)
-    trainer.resume_or_load(resume=True)
+    trainer = new_trainer(cfg, resume=True)
     assert trainer.start_iter == 2
     saved = torch.load(tmp_path / "out" / "model_final.pth", weights_only=True)["model"]
     for model in (trainer.model, trainer.average.model):

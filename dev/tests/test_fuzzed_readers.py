@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from reliability.mutations import mutated
-from reliability.readers import READERS
+
+pytest.importorskip("ezc3d", reason='pip install "lcrnet_d2[mocap]"')
+READERS = pytest.importorskip("reliability.readers", reason='pip install "lcrnet_d2[datasets]"').READERS
 
 
 @pytest.mark.parametrize("name", READERS)

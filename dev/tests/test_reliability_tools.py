@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from reliability import fuzz_readers, mutants
+from reliability import mutants
 from reliability.kill_test import same
-from reliability.readers import Reader
 from reliability.soak import verdict
+
+fuzz_readers = pytest.importorskip("reliability.fuzz_readers", reason='pip install "lcrnet_d2[datasets]"')
 
 
 def test_mutants_change_one_thing_each_and_leave_words_alone() -> None:
@@ -67,7 +68,7 @@ def test_fuzzing_counts_what_crashes_and_hangs(
         (read if path.name.startswith("sample") else broken)(path)
 
     sample = bytes(range(0, 100, 2))
-    reader = Reader(".bin", lambda path: path.write_bytes(sample), sound_or_broken)
+    reader = fuzz_readers.Reader(".bin", lambda path: path.write_bytes(sample), sound_or_broken)
     monkeypatch.setitem(fuzz_readers.READERS, "mine", reader)
     monkeypatch.setattr(fuzz_readers, "_PATIENCE", 1)
     args = argparse.Namespace(inputs=3 if wrong else 40, work=tmp_path, memory=1.0, seconds=1, seed=0)

@@ -7,6 +7,12 @@ from lcrnet_d2.checkpoint.backbone_weights import backbone_weights, fit_to_modul
 from lcrnet_d2.checkpoint.efficientnet_lite import efficientnet_lite_weights
 from lcrnet_d2.modeling.inverted_residuals import InvertedResiduals
 from lcrnet_d2.modeling.vgg import VGG16
+from tests_support import needs_lite_weights
+
+
+@pytest.fixture(autouse=True)
+def _lite() -> None:
+    needs_lite_weights()
 
 
 class Detector(nn.Module):

@@ -10,9 +10,9 @@ from detectron2.modeling import build_model
 from torch import nn
 
 from lcrnet_d2.checkpoint import LCRNetCheckpointer
-from lcrnet_d2.checkpoint.array_pickle import load_array_pickle
 from lcrnet_d2.config import load_config
 from lcrnet_d2.structures import AnchorPoses
+from tests_support import needs_lite_weights
 
 
 def small_model(k: int = 4, upper_body: bool = True, skeleton: str = "BODY13", heat_maps: bool = False) -> nn.Module:
@@ -77,6 +77,7 @@ def test_a_new_head_keeps_heat_maps_of_the_same_skeleton(tmp_path: Path, anchors
 
 
 def test_weights_from_pip_fill_the_backbone() -> None:
+    needs_lite_weights()
     model = small_model()
     before = model.backbone.bottom_up.stem.weight.clone()
     LCRNetCheckpointer(model).load("pip://efficientnet-lite0")
@@ -99,23 +100,6 @@ def test_broken_and_missing_files_are_named(content: bytes, tmp_path: Path) -> N
         LCRNetCheckpointer(nn.Linear(1, 1)).load(str(path))
     with pytest.raises(FileNotFoundError, match=r"none\.pth"):
         LCRNetCheckpointer(nn.Linear(1, 1)).load(str(tmp_path / "none.pth"))
-
-
-class Attack:
-    def __reduce__(self) -> tuple:
-        return (eval, ("1 + 1",))
-
-
-def test_pickles_are_read_without_running_anything(tmp_path: Path) -> None:
-    arrays = {"a": np.arange(6.0).reshape(2, 3), "b": [np.float32(2), "text"], "c": {"d": np.zeros(0, np.int64)}}
-    (tmp_path / "good.pkl").write_bytes(pickle.dumps(arrays))
-    loaded = load_array_pickle(tmp_path / "good.pkl")
-    np.testing.assert_array_equal(loaded["a"], arrays["a"])
-    (tmp_path / "bad.pkl").write_bytes(pickle.dumps({"model": Attack()}))
-    with pytest.raises(ValueError, match=r"bad\.pkl.*eval"):
-        load_array_pickle(tmp_path / "bad.pkl")
-    with pytest.raises(ValueError, match=r"bad\.pkl"):
-        LCRNetCheckpointer(nn.Linear(1, 1)).load(str(tmp_path / "bad.pkl"))
 
 
 def test_zoo_pickles_are_converted_by_name(tmp_path: Path) -> None:

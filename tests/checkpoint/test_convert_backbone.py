@@ -38,11 +38,3 @@ def test_bad_input_is_named_and_a_missing_folder_made(tmp_path: Path) -> None:
     torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "in.pth")
     convert("resnet", tmp_path / "in.pth", tmp_path / "weights" / "out.pth")
     assert (tmp_path / "weights" / "out.pth").is_file()
-
-
-def test_help_has_an_example_of_each_network(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="0"):
-        TOOL["parse_args"](["--help"])
-    text = capsys.readouterr().out
-    assert all(f"convert_backbone.py {network} " in text for network in ("vgg16", "resnet"))
-    assert "pip://efficientnet-lite0" in text

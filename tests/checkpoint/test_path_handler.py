@@ -42,12 +42,6 @@ def write_layer(path: Path, value: float) -> Path:
     return path
 
 
-def test_sha256_of_abc(tmp_path: Path) -> None:
-    """The example of FIPS 180-2, B.1."""
-    (tmp_path / "abc").write_bytes(b"abc")
-    assert file_sha256(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-
-
 def test_weights_in_the_package_load_in_full_precision_and_name_their_licence(
     folders: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

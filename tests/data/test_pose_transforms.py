@@ -21,31 +21,6 @@ def with_v(points: torch.Tensor) -> torch.Tensor:
     return torch.cat([points, torch.full((*points.shape[:-1], 1), 2.0)], -1)
 
 
-@pytest.mark.parametrize(
-    "transform",
-    [
-        T.HFlipTransform(WIDTH),
-        T.RotationTransform(HEIGHT, WIDTH, 30, expand=False),
-        T.RotationTransform(HEIGHT, WIDTH, -75, expand=True),
-        T.ResizeTransform(HEIGHT, WIDTH, 3 * HEIGHT, 3 * WIDTH),
-        T.CropTransform(20, 10, 100, 60),
-        T.NoOpTransform(),
-    ],
-    ids=lambda t: type(t).__name__,
-)
-def test_transformed_3d_projects_onto_transformed_2d(transform: T.Transform) -> None:
-    poses = random_poses(4, seed=0)
-    keypoints, poses_3d = transform_poses(
-        with_v(seen_at(poses, 70, 40, 30)), poses, T.TransformList([transform]), BODY13
-    )
-    # Orthographic: 2D, less its mean, is the scale times 3D, less its mean.
-    flat = keypoints[..., :2] - keypoints[..., :2].mean(1, keepdim=True)
-    solid = (poses_3d - poses_3d.mean(1, keepdim=True))[..., :2]
-    scale = (flat * solid).sum() / (solid * solid).sum()
-    torch.testing.assert_close(flat, scale * solid, atol=1e-3, rtol=1e-4)
-    assert scale > 0
-
-
 def test_a_flipped_person_seen_by_the_mirrored_camera() -> None:
     """The flipped 3D pose, at the mirrored place before the mirrored camera, falls on the flipped 2D pose."""
     camera = PinholeCamera(150.0, 150.0, 90.0, 55.0)
@@ -97,10 +72,7 @@ def test_what_cannot_be_carried_to_3d_is_refused() -> None:
         transformation_3d(T.TransformList([T.VFlipTransform(HEIGHT)]))
     with pytest.raises(ValueError, match="squeezes one axis by 50%"):
         transformation_3d(T.TransformList([T.ResizeTransform(100, 100, 100, 150)]))
-
-
-def test_a_pixel_s_rounding_of_a_tiny_image_is_no_squeeze() -> None:
-    """10 x 10 px to 5 x 4: 25 %, within 1/5 + 1/4; to 6 x 4: 50 %, beyond 1/6 + 1/4."""
+    # A pixel's rounding of a tiny image is no squeeze: 10 x 10 px to 5 x 4 are 25 %, within 1/5 + 1/4; to 6 x 4, 50 %.
     transformation_3d(T.TransformList([T.ResizeTransform(10, 10, 4, 5)]))
     with pytest.raises(ValueError, match="squeezes"):
         transformation_3d(T.TransformList([T.ResizeTransform(10, 10, 4, 6)]))
@@ -137,7 +109,7 @@ def augmentations(draw: st.DrawFn) -> list[T.Transform]:
     return out
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(transforms=augmentations(), seed=st.integers(0, 1000))
 def test_any_augmentations_leave_2d_and_3d_two_views_of_one_person(transforms: list[T.Transform], seed: int) -> None:
     matrix = transformation_3d(T.TransformList(transforms))

@@ -13,28 +13,9 @@ from scipy.io import loadmat, savemat
 import export_mpii
 from lcrnet_d2.evaluation import ImagePredictions, PredictedPeople, save_predictions
 from lcrnet_d2.structures import BODY13, MPII16
+from mpii_support import cells, joints_at, rect
 from sources.mpii import scene_records
 from sources.mpii_files import read_release_mat
-from tests_support import standing_pose
-
-
-def cells(*values: Any) -> np.ndarray:
-    """A 1 x n cell array."""
-    array = np.empty((1, len(values)), dtype=object)
-    array[0] = values
-    return array
-
-
-def joints_at(x: float) -> np.ndarray:
-    """(16, 2) pixels as MPII gives them: 100 px per metre about (x, 100); objpos is (x, 115), scale 0.8."""
-    points, _ = MPII16.convert_from(BODY13, 100 * standing_pose())
-    return points.double().numpy()[:, :2] + [x, 100]
-
-
-def rect(x: float, with_joints: bool) -> dict[str, Any]:
-    points = [{"id": j, "x": px, "y": py, "is_visible": 1} for j, (px, py) in enumerate(joints_at(x).tolist())]
-    place = {"scale": 0.8, "objpos": {"x": x, "y": 115.0}}
-    return {**place, "annopoints": {"point": points}} if with_joints else place
 
 
 @pytest.fixture

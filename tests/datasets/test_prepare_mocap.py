@@ -22,13 +22,18 @@ def test_no_lengths(text: str) -> None:
         metres(text)
 
 
+def takes(root: Path, subject: str, *motions: bytes) -> None:
+    """A skeleton and takes of one subject, below root / cmu."""
+    folder = root / "cmu" / subject
+    folder.mkdir(parents=True)
+    (folder / f"{subject}.asf").write_bytes(asf())
+    for number, motion in enumerate(motions, 1):
+        (folder / f"{subject}_{number:02d}.amc").write_bytes(motion)
+
+
 def test_from_files_to_a_base(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Standing for 2 s, then a leg lifted by 90 degrees: of 30 poses at 10 per second two differ."""
-    folder = tmp_path / "cmu" / "02"
-    folder.mkdir(parents=True)
-    (folder / "02.asf").write_bytes(asf())
-    (folder / "02_01.amc").write_bytes(amc([{}] * 240 + [{"lfemur": (-90, 0, 0)}] * 120))
-    (folder / "02_02.amc").write_bytes(amc([{}] * 3)[:-20])
+    takes(tmp_path, "02", amc([{}] * 240 + [{"lfemur": (-90, 0, 0)}] * 120), amc([{}] * 3)[:-20])
     output = tmp_path / "out" / "poses.npz"
     assert main([str(tmp_path / "cmu"), "--output", str(output), "--workers", "1", "--min-distance", "30mm"]) == 0
     base = PoseBase.load(output)
@@ -40,10 +45,7 @@ def test_from_files_to_a_base(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 def test_people_can_be_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for subject in ("02", "16"):
-        folder = tmp_path / "cmu" / subject
-        folder.mkdir(parents=True)
-        (folder / f"{subject}.asf").write_bytes(asf())
-        (folder / f"{subject}_01.amc").write_bytes(amc([{}]))
+        takes(tmp_path, subject, amc([{}]))
     output = tmp_path / "poses.npz"
     arguments = [str(tmp_path / "cmu"), "--output", str(output), "--workers", "1", "--min-distance", "0"]
     assert main([*arguments, "--exclude", "CMU_16"]) == 0
@@ -58,11 +60,7 @@ def test_nothing_to_read_is_a_failure(tmp_path: Path) -> None:
 
 
 def test_a_base_is_thinned_out_to_a_small_file_without_folders(tmp_path: Path) -> None:
-    folder = tmp_path / "cmu" / "02"
-    folder.mkdir(parents=True)
-    (folder / "02.asf").write_bytes(asf())
-    (folder / "02_01.amc").write_bytes(amc([{}]))
-    (folder / "02_02.amc").write_bytes(amc([{}]))
+    takes(tmp_path, "02", amc([{}]), amc([{}]))
     first, small = tmp_path / "poses.npz", tmp_path / "small.npz"
     assert main([str(tmp_path / "cmu"), "--output", str(first), "--workers", "1", "--min-distance", "0"]) == 0
     assert main([str(first), "--output", str(small), "--min-distance", "30mm", "--compact"]) == 0

@@ -1,5 +1,3 @@
-import re
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +7,8 @@ from lcrnet_d2.mocap import BrokenTakeError
 from lcrnet_d2.mocap.bvh import parse_bvh, parse_bvh_nodes
 from lcrnet_d2.mocap.takes import read_take
 from lcrnet_d2.structures import BODY13, centre_poses
-from mocap_support import joint, needs_real_data, real_file
+from mocap_support import joint, real_file
+from tests_support import needs_real_data
 
 # joint: (parent, offset in cm). y is up, the person faces +z, left is +x.
 BONES: dict[str, tuple[str, tuple[float, float, float]]] = {
@@ -174,7 +173,7 @@ def test_z_up_is_asked_about_and_read_if_told() -> None:
 
 
 @given(st.integers(0, len(bvh([{}, {}])) - 2))
-@settings(max_examples=200)
+@settings(max_examples=60)
 def test_a_cut_motion_is_refused_or_read_without_its_last_frame(size: int) -> None:
     whole = bvh([{}, {}])
     if whole[:size].count(b" ") == whole.count(b" "):  # within the last number
@@ -209,16 +208,6 @@ def test_cmu_02_01_is_that_of_the_asf() -> None:
 
 
 @needs_real_data
-def test_real_files_agree_with_pybvh(tmp_path) -> None:
-    pybvh = pytest.importorskip("pybvh")
-    for name in ("cmu_3dsmax/133_21.bvh", "makehuman_cc0/fly02.bvh"):
-        file = real_file("bvh.zip", name)
-        (tmp_path / "a.bvh").write_bytes(file.data)
-        theirs = pybvh.read_bvh_file(tmp_path / "a.bvh", world_up="+y").node_positions()
-        assert np.abs(parse_bvh_nodes(file.data, name).positions - theirs).max() < 1e-6
-
-
-@needs_real_data
 def test_makehuman_poses_are_people() -> None:
     """Joints with position channels, z up, decimetres: standing is upright, the handstand is not."""
     import torch
@@ -228,19 +217,6 @@ def test_makehuman_poses_are_people() -> None:
         take = read_take(real_file("bvh.zip", f"makehuman_cc0/{name}.bvh"))
         pose = centre_poses(torch.from_numpy(take.poses_3d), BODY13)[0]
         assert sign * (pose[hips, 1].mean() - pose[head, 1]) > 0.4
-
-
-@needs_real_data
-def test_a_real_file_with_a_wrong_frame_count_or_cut_is_refused() -> None:
-    file = real_file("bvh.zip", "cmu_3dsmax/02_01.bvh")
-    count = int(re.search(rb"Frames:\s*(\d+)", file.data)[1])  # pyright: ignore[reportOptionalSubscript]
-    for wrong in (count - 1, count + 1, 2 * count):
-        changed = re.sub(rb"Frames:\s*\d+", b"Frames: %d" % wrong, file.data)
-        with pytest.raises(BrokenTakeError, match=f"{count} frames follow, 'Frames:' says {wrong}"):
-            parse_bvh(changed, file.source)
-    for size in np.random.default_rng(0).integers(0, len(file.data) - 2, 20):
-        with pytest.raises(BrokenTakeError, match=r"02_01\.bvh"):
-            parse_bvh(file.data[:size], file.source)
 
 
 def test_a_joint_that_does_not_turn_may_not_share_the_name_of_one_that_does() -> None:

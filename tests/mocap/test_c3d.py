@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lcrnet_d2.mocap import BrokenTakeError
-from lcrnet_d2.mocap.c3d import MARKERS, _check_size, joints_from_markers, parse_c3d
+from lcrnet_d2.mocap.c3d import _check_size, joints_from_markers, parse_c3d
 from lcrnet_d2.mocap.takes import read_take
 from lcrnet_d2.structures import BODY13
-from mocap_support import needs_real_data, real_file
+from mocap_support import real_file
+from tests_support import needs_real_data
 
 # A standing person in metres, z up, facing +x, left is +y; (x, |y|, z) of the left markers.
 _SIDES = {
@@ -206,10 +207,6 @@ def test_a_cut_file_is_refused(tmp_path, kept: float) -> None:
         parse_c3d(whole[: int(kept * len(whole)) if isinstance(kept, float) else kept], "a.c3d")
 
 
-def test_needed_markers_are_those_of_the_rule() -> None:
-    assert set(MARKERS) == set(markers())
-
-
 @needs_real_data
 def test_markers_against_kinematics_of_the_same_take() -> None:
     """HDM_dg_06-03_03_120 as C3D and as ASF/AMC: 33 mm apart on the mean, 10 at the hips and ankles.
@@ -224,32 +221,6 @@ def test_markers_against_kinematics_of_the_same_take() -> None:
     assert apart.mean() < 0.035
     assert apart[BODY13.indices(["left_hip", "right_hip", "left_ankle", "right_ankle"])].max() < 0.011
     assert apart[BODY13.indices(["left_knee", "right_knee", "left_elbow", "right_elbow"])].max() < 0.030
-
-
-@needs_real_data
-def test_a_breakdance_is_upside_down_at_times() -> None:
-    poses = read_take(real_file("c3d.zip", "85_12.c3d")).poses_3d
-    head, hips = BODY13.index("head"), BODY13.indices(["left_hip", "right_hip"])
-    below = poses[:, head, 1] - poses[:, hips, 1].mean(1)  # y down
-    assert (below > 0.3).sum() > 50 and (below < -0.4).mean() > 0.5
-
-
-@needs_real_data
-@pytest.mark.parametrize("name", ["85_02", "135_02", "HDM_dg_06-03_03_120"])
-def test_bones_keep_their_lengths(name: str) -> None:
-    """Skin slides and the rule is simple: limbs stay within 4 cm of their mean, as one standard deviation."""
-    poses = read_take(real_file("c3d.zip", f"{name}.c3d")).poses_3d
-    for a, b in BODY13.bone_indices[:4]:
-        length = np.linalg.norm(poses[:, a] - poses[:, b], axis=-1)
-        assert length.std() < 0.04 and 0.2 < length.mean() < 0.55
-
-
-@needs_real_data
-def test_real_files_cut_anywhere_are_refused() -> None:
-    data = real_file("c3d.zip", "HDM_dg_06-03_03_120.c3d").data
-    for size in np.random.default_rng(0).integers(0, len(data) - 512, 40):
-        with pytest.raises(BrokenTakeError):
-            parse_c3d(data[:size], "cut.c3d")
 
 
 def test_integers_of_a_dec_machine_are_not_taken_for_floats() -> None:

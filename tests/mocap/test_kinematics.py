@@ -19,9 +19,6 @@ def axis_rotation(axis: int, degrees: float) -> np.ndarray:
 def test_a_bent_elbow() -> None:
     places = ARM.positions({"elbow": QUARTER_ABOUT_Z}, np.zeros((1, 3)))[0]
     assert np.allclose(places, [[0, 0, 0], [1, 0, 0], [1, 1, 0]])
-
-
-def test_turns_add_up_along_the_arm() -> None:
     places = ARM.positions({"root": QUARTER_ABOUT_Z, "elbow": QUARTER_ABOUT_Z}, np.ones((1, 3)))[0]
     assert np.allclose(places, [[1, 1, 1], [1, 2, 1], [0, 2, 1]])
 

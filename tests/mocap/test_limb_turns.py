@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from lcrnet_d2.mocap import BrokenTakeError
 from lcrnet_d2.mocap.limb_turns import CANONICAL_DIRECTIONS, TurnTake, read_turns
 from lcrnet_d2.structures import BODY13
 from lcrnet_d2.structures.limb_parts import PARTS
+from tests_support import REAL_DATA, needs_real_data
 
 _BONES = {"femur": ("hip", "knee"), "tibia": ("knee", "ankle"), "humerus": ("shoulder", "elbow")}
 
@@ -21,9 +20,9 @@ def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
     assert isinstance(found, BrokenTakeError)
 
 
-@pytest.mark.skipif("LCRNET_REAL_DATA" not in os.environ, reason="LCRNET_REAL_DATA names no folder")
+@needs_real_data
 def test_turns_of_cmu_point_along_the_recorded_limbs() -> None:
-    takes = read_turns([Path(os.environ["LCRNET_REAL_DATA"]) / "mocap" / "cmu_asfamc.tar.xz"], 2)
+    takes = read_turns([REAL_DATA / "mocap" / "cmu_asfamc.tar.xz"], 2)
     take = next(take for take in takes if isinstance(take, TurnTake))
     assert take.turns.shape[1:] == (len(PARTS), 3, 3)
     assert take.lift.min() >= 0

@@ -59,21 +59,13 @@ def test_who_faces_plus_z_of_a_y_up_studio_faces_the_camera() -> None:
     assert to_camera_axes(np.array([0.0, 0.0, 1.0]), "y").tolist() == [0.0, 0.0, -1.0]  # z away: towards is negative
 
 
-def test_subsampling_120_to_10_keeps_every_twelfth_frame() -> None:
-    assert a_take(30, 120.0).subsample(10.0).frames.tolist() == [1, 13, 25]
-
-
-def test_subsampling_by_a_fraction_keeps_the_rate() -> None:
-    frames = a_take(100, 25.0).subsample(10.0).frames  # every 2.5th
-    assert frames[:5].tolist() == [1, 4, 6, 9, 11] and len(frames) == 40
-
-
-def test_a_take_slower_than_asked_for_stays() -> None:
-    assert len(a_take(7, 5.0).subsample(10.0)) == 7
-
-
-def test_an_empty_take_stays_empty() -> None:
-    assert len(a_take(0, 120.0).subsample(10.0)) == 0
+@pytest.mark.parametrize(
+    ("frames", "fps", "kept"),
+    [(30, 120.0, [1, 13, 25]), (10, 25.0, [1, 4, 6, 9]), (3, 5.0, [1, 2, 3]), (0, 120.0, [])],
+)
+def test_subsampling_to_10_keeps_the_rate(frames: int, fps: float, kept: list[int]) -> None:
+    """Every twelfth frame, every 2.5th, and all of a take that is slower."""
+    assert a_take(frames, fps).subsample(10.0).frames.tolist() == kept
 
 
 def test_the_error_crosses_processes_with_its_line() -> None:

@@ -131,15 +131,12 @@ def test_nothing_there(tmp_path: Path) -> None:
         ("bvh/cmu_3dsmax/127_05.bvh", "CMU_127"),
         ("hdm05/HDM_bd_squat1Reps_001_120.amc", "HDM05_bd"),
         ("makehuman/gym01.bvh", "gym01"),
+        ("x/cmu.zip:02_01.amc", "CMU_02"),
+        ("hdm05.tar.xz:HDM_bd_squat_001.amc", "HDM05_bd"),
     ],
 )
 def test_subjects(source: str, subject: str) -> None:
     assert subject_of(source) == subject
-
-
-def test_takes_at_the_root_of_an_archive_are_of_the_same_people() -> None:
-    assert subject_of("x/cmu.zip:02_01.amc") == "CMU_02"
-    assert subject_of("hdm05.tar.xz:HDM_bd_squat_001.amc") == "HDM05_bd"
 
 
 def test_a_take_without_a_finite_rate_is_broken_and_the_others_are_read(tmp_path: Path) -> None:

@@ -111,11 +111,3 @@ def test_a_pose_that_is_no_number_spares_the_views_of_others() -> None:
     spoilt = ~torch.isfinite(views.poses_2d(slice(None))).flatten(1).all(1)
     assert torch.equal(spoilt, views.pose_index == 1)
     assert views.oriented(torch.zeros(0, dtype=torch.long)).shape == (0, 13, 3)
-
-
-def test_views_of_poses_in_double_precision() -> None:
-    angles = torch.tensor([[0.5, 0.2, 0.1]])
-    index, poses = torch.zeros(1, dtype=torch.long), standing_pose()[None]
-    double = ViewBase(poses.double(), index, angles).oriented(slice(None))
-    assert double.dtype == torch.float64
-    torch.testing.assert_close(double.float(), ViewBase(poses, index, angles).oriented(slice(None)))

@@ -23,14 +23,14 @@ def example(seed: int, dtype: torch.dtype) -> dict[str, Tensor]:
 
 
 @given(seed=st.integers(0, 1000), scale=st.sampled_from([1.0, 5.0]))
-@pytest.mark.parametrize(("dtype", "px", "metres"), [(torch.float32, 3e-7 * 1000, 1e-6), (torch.float64, 1e-4, 1e-6)])
-def test_decoding_inverts_encoding(dtype: torch.dtype, px: float, metres: float, seed: int, scale: float) -> None:
-    e = example(seed, dtype)
+def test_decoding_inverts_encoding(seed: int, scale: float) -> None:
+    """Within 3e-7 of the largest coordinate in single precision; in double: test_any_box_decodes_what_it_encoded."""
+    e = example(seed, torch.float32)
     transform = PoseTransform(scale)
     deltas = transform.get_deltas(**e)
     poses_2d, poses_3d = transform.apply_deltas(e["boxes"], e["anchors_2d"], e["anchors_3d"], deltas)
-    torch.testing.assert_close(poses_2d, e["poses_2d"], atol=px, rtol=0)
-    torch.testing.assert_close(poses_3d, e["poses_3d"], atol=metres, rtol=0)
+    torch.testing.assert_close(poses_2d, e["poses_2d"], atol=3e-7 * 1000, rtol=0)
+    torch.testing.assert_close(poses_3d, e["poses_3d"], atol=1e-6, rtol=0)
 
 
 def test_targets_by_hand() -> None:
@@ -43,11 +43,6 @@ def test_targets_by_hand() -> None:
         torch.tensor([[[0.1, 0.2, -0.3]]]),
     )
     torch.testing.assert_close(deltas, torch.tensor([[[2.5, 2.5, 0.5, 1.0, -1.5]]]))
-
-
-def test_the_paper_s_targets_are_not_scaled() -> None:
-    e = example(0, torch.float64)
-    torch.testing.assert_close(PoseTransform().get_deltas(**e), PoseTransform(1.0).get_deltas(**e))
 
 
 def test_targets_do_not_depend_on_scale_and_position_of_the_person() -> None:
@@ -63,11 +58,6 @@ def test_boxes_without_size_and_no_boxes() -> None:
     assert torch.isfinite(PoseTransform().get_deltas(**flat)).all()
     nothing = {k: v[:0] for k, v in e.items()}
     assert PoseTransform().get_deltas(**nothing).shape == (0, 13, 5)
-
-
-def test_scale_must_be_positive() -> None:
-    with pytest.raises(ValueError, match="POSE_REG_SCALE"):
-        PoseTransform(0.0)
 
 
 @given(seed=st.integers(0, 1000), flat=st.booleans())

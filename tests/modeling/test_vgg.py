@@ -41,12 +41,6 @@ def test_with_joint_refinement_a_map_of_stride_4_comes_with_it() -> None:
     assert backbone.joint_map.laterals[0].weight.grad.abs().max() > 0
 
 
-def test_thirteen_convolutions_with_the_papers_names() -> None:
-    names = [name.removesuffix(".weight") for name in VGG16().state_dict() if name.endswith(".weight")]
-    convs_per_block = {1: 2, 2: 2, 3: 3, 4: 3, 5: 3}
-    assert names == [f"conv{block}_{i}" for block, convs in convs_per_block.items() for i in range(1, convs + 1)]
-
-
 @pytest.mark.parametrize("freeze_at", [0, 2, 5])
 def test_blocks_up_to_freeze_at_get_no_gradient_and_the_others_do(freeze_at: int) -> None:
     cfg = vgg_cfg()

@@ -9,14 +9,15 @@ import zipfile
 import zlib
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
+import scipy.io
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lcrnet_d2.structures.bounded_files import check_mat, load_mat, read_h5, read_json, read_npz
 
+h5py = pytest.importorskip("h5py", reason='pip install "lcrnet_d2[datasets]"')
 MB = 2**20
 
 
@@ -164,13 +165,12 @@ def test_any_bytes_are_refused_or_read(tmp_path_factory: pytest.TempPathFactory,
 def test_a_mat_is_read_and_one_that_scipy_trips_over_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scipy_io = pytest.importorskip("scipy.io")
-    scipy_io.savemat(tmp_path / "a.mat", {"x": np.ones(3)})
+    scipy.io.savemat(tmp_path / "a.mat", {"x": np.ones(3)})
     assert load_mat(tmp_path / "a.mat", squeeze_me=True)["x"].tolist() == [1, 1, 1]
 
     def trip(*_: object, **__: object) -> None:
         raise TypeError("Expecting matrix here")  # what scipy says of a flipped bit in a part's type
 
-    monkeypatch.setattr(scipy_io, "loadmat", trip)
+    monkeypatch.setattr(scipy.io, "loadmat", trip)
     with pytest.raises(ValueError, match=r"a\.mat is not a whole Matlab file.*Expecting matrix"):
         load_mat(tmp_path / "a.mat")

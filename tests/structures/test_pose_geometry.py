@@ -61,10 +61,6 @@ def test_distance_is_a_metric_that_mirrors_keep(seed: int) -> None:
     torch.testing.assert_close(mirror_poses_3d(mirrored, BODY13), poses)
 
 
-def test_no_poses_have_no_distances() -> None:
-    assert pose_distance(torch.zeros(0, 13, 3), torch.zeros(5, 13, 3)).shape == (0, 5)
-
-
 @given(seed=st.integers(0, 1000), scale=st.floats(0.01, 100), x=st.floats(-1000, 1000), y=st.floats(-1000, 1000))
 def test_boxes_move_and_grow_with_the_pose_and_units_do_not(seed: int, scale: float, x: float, y: float) -> None:
     poses = torch.randn(3, 13, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)

@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 import torch
 
-import lcrnet_d2
+from lcrnet_d2.structures import whole_files
 from lcrnet_d2.structures.whole_files import partial_path, save_npz, whole_file, write_json, write_text
 
-ROOT = Path(lcrnet_d2.__file__).parent.parent
+#: A process that imports the module alone starts without torch.
+FOLDER = str(Path(whole_files.__file__).parent)
 
 
 def test_written_files_are_what_was_asked_for(tmp_path: Path) -> None:
@@ -72,11 +73,11 @@ def test_a_killed_writer_leaves_the_former_file(tmp_path: Path) -> None:
         stream.write(b"former")
     program = (
         "import sys, time\n"
-        "from lcrnet_d2.structures.whole_files import whole_file\n"
+        "from whole_files import whole_file\n"
         "with whole_file(sys.argv[1]) as file:\n"
         "    file.write(b'half'); file.flush(); time.sleep(60)\n"
     )
-    child = subprocess.Popen([sys.executable, "-c", program, str(file)], env={**os.environ, "PYTHONPATH": str(ROOT)})
+    child = subprocess.Popen([sys.executable, "-c", program, str(file)], env={**os.environ, "PYTHONPATH": FOLDER})
     while not (partial_path(file).exists() and partial_path(file).stat().st_size):
         assert child.poll() is None
         time.sleep(0.02)

@@ -6,10 +6,9 @@ import json
 import pickle
 from pathlib import Path
 
-import h5py
 import numpy as np
+import pytest
 import torch
-from cdflib import cdfwrite
 
 from lcrnet_d2.structures import BODY13, H36M17
 from sources.human36m import CAMERAS, JOINTS_OF_32
@@ -94,6 +93,7 @@ def write_originals(root: Path) -> Path:
 
 
 def _write_cdf(path: Path, pose: np.ndarray) -> None:
+    cdfwrite = pytest.importorskip("cdflib.cdfwrite", reason='pip install "lcrnet_d2[datasets]"')
     with cdfwrite.CDF(path) as file:
         spec = {"Variable": "Pose", "Data_Type": 45, "Num_Elements": 1, "Rec_Vary": True}
         file.write_var(spec | {"Dim_Sizes": list(pose.shape[1:])}, var_data=pose)
@@ -159,6 +159,7 @@ def write_mmpose(folder: Path, step: int = 5) -> tuple[Path, Path]:
 
 
 def write_fetch(root: Path) -> Path:
+    h5py = pytest.importorskip("h5py", reason='pip install "lcrnet_d2[datasets]"')
     for subject, takes in TAKES.items():
         name = {"TakingPhoto": "Photo"}.get(takes[0].split(" ")[0], takes[0].split(" ")[0])
         for trial in (1, 2):

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import functools
-import os
-from pathlib import Path
 
 import numpy as np
-import pytest
 
 from lcrnet_d2.mocap.take import BrokenTakeError
 from lcrnet_d2.mocap.takes import TakeFile, find_takes
 from lcrnet_d2.structures import BODY13
-
-REAL_DATA = os.environ.get("LCRNET_REAL_DATA")
-needs_real_data = pytest.mark.skipif(REAL_DATA is None, reason="LCRNET_REAL_DATA names no folder")
+from tests_support import REAL_DATA
 
 # bone: (parent, direction, length in m). y is up, the person faces +z, left is +x.
 BONES: dict[str, tuple[str, tuple[float, float, float], float]] = {
@@ -76,8 +71,7 @@ def joint(pose: np.ndarray, name: str) -> list[float]:
 @functools.lru_cache
 def real_file(archive: str, ending: str) -> TakeFile:
     """The take of a real archive whose source ends so."""
-    assert REAL_DATA is not None
-    for found in find_takes(Path(REAL_DATA) / "mocap" / archive):
+    for found in find_takes(REAL_DATA / "mocap" / archive):
         if not isinstance(found, BrokenTakeError) and found.source.endswith(ending):
             return found
     raise AssertionError(f"no {ending} in {archive}")

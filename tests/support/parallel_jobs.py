@@ -13,7 +13,9 @@ def joint_config(folder: Path):
     """All anchors and proposals count, so that no random choice of them depends on the process; no augmentation."""
     from training_support import tiny_config
 
-    cfg = tiny_config(folder)
+    own = folder / f"data-of-{comm.get_rank()}"  # the same in each, written by each
+    own.mkdir(exist_ok=True)
+    cfg = tiny_config(own)
     cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.MAX_ITER = 4, 3
     cfg.MODEL.RPN.BATCH_SIZE_PER_IMAGE = cfg.MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE = 100_000
     cfg.MODEL.LCRNET.DROPOUT = 0.0
@@ -28,9 +30,7 @@ def losses_and_metrics(folder: str, output: str) -> None:
     from lcrnet_d2.engine import evaluate_model
     from training_support import train
 
-    own = Path(folder, f"data-of-{comm.get_rank()}")  # the same in each, written by each
-    own.mkdir(exist_ok=True)
-    cfg = joint_config(own)
+    cfg = joint_config(Path(folder))
     name = cfg.DATASETS.TEST
     cfg.DATASETS.TEST = ()
     cfg.OUTPUT_DIR = output
@@ -48,9 +48,7 @@ def train_averaged(folder: str, output: str) -> None:
 
     from training_support import train
 
-    own = Path(folder, f"data-of-{comm.get_rank()}")
-    own.mkdir(exist_ok=True)
-    cfg = joint_config(own)
+    cfg = joint_config(Path(folder))
     cfg.DATASETS.TEST, cfg.SOLVER.AVERAGE_DECAY, cfg.OUTPUT_DIR = (), 0.9, output
     torch.manual_seed(comm.get_rank())  # only the first process's initial weights count
     trainer, _ = train(cfg)
@@ -138,7 +136,20 @@ def explain_on_the_second(output: str) -> None:
     comm.synchronize()
 
 
-def fail_on_the_second(output: str) -> None:
+def all_jobs(folder: str) -> None:
+    """In one group, as a process takes seconds to start; every job writes into a folder of its name."""
+    for job in (share_statistics, share_after_measuring, overflow_on_the_second, explain_on_the_second):
+        job(_made(folder, job.__name__))
+    for job in (train_averaged, losses_and_metrics):
+        job(folder, _made(folder, job.__name__))
+
+
+def _made(*parts: str) -> str:
+    Path(*parts).mkdir(exist_ok=True)
+    return str(Path(*parts))
+
+
+def fail_on_the_second() -> None:
     if comm.get_rank() == 1:
         raise RuntimeError("the second process fails")
     comm.synchronize()
@@ -147,5 +158,5 @@ def fail_on_the_second(output: str) -> None:
 if __name__ == "__main__":
     from lcrnet_d2.launch import launch_processes
 
-    job, processes, machines, machine_rank, url, *arguments = sys.argv[1:]
-    launch_processes(globals()[job], tuple(arguments), "cpu", int(processes), int(machines), int(machine_rank), url)
+    processes, output = sys.argv[1:]
+    launch_processes(show_rank, (output,), "cpu", int(processes))

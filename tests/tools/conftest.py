@@ -19,7 +19,7 @@ def no_log_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "setup_logger", lambda name: None)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory, anchors: AnchorPoses) -> Path:
     return save_random_model(tmp_path_factory.mktemp("weights"), anchors)
 

@@ -87,14 +87,6 @@ def test_wrong_axes_are_named(file: Path, axis: int, name: str, capsys: pytest.C
     assert f"{name} 1.00" in line
 
 
-def other_size(content: dict[str, Any]) -> None:
-    content["images"][2]["width"] = 120
-
-
-def box_elsewhere(content: dict[str, Any]) -> None:
-    content["annotations"][0]["bbox"] = [500, 20, 30, 40]
-
-
 def box_of_another_form(content: dict[str, Any]) -> None:
     """Half its size, as if it were given by centre and size."""
     x, y, w, h = content["annotations"][0]["bbox"]
@@ -104,8 +96,11 @@ def box_of_another_form(content: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (other_size, "2.png: it is 160 x 120 px, the file says 120 x 120"),
-        (box_elsewhere, "1.png: person 0: its box [500.0, 20.0, 530.0, 60.0] (x1, y1, x2, y2) has no part"),
+        (lambda c: c["images"][2].update(width=120), "2.png: it is 160 x 120 px, the file says 120 x 120"),
+        (
+            lambda c: c["annotations"][0].update(bbox=[500, 20, 30, 40]),
+            "1.png: person 0: its box [500.0, 20.0, 530.0, 60.0] (x1, y1, x2, y2) has no part",
+        ),
         (box_of_another_form, "1.png: person 0: "),
     ],
 )

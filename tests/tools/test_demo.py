@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -146,6 +147,7 @@ def test_an_orthographic_camera_gives_no_depth(weights: Path, photos: Path, tmp_
 
 
 def test_the_licence_of_published_weights_is_said_once(photos: Path, tmp_path: Path) -> None:
+    """In a process of its own, which has the program's log handlers."""
     command = [sys.executable, "-m", "lcrnet_d2", "--config-file", "lcrnet_movenet_free", "--no-pictures"]
     command += ["--input", str(photos / "a.jpg"), "--output", str(tmp_path / "out"), "--opts", "MODEL.DEVICE", "cpu"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -174,31 +176,31 @@ def test_zero_people(weights: Path, photos: Path, tmp_path: Path, capsys: pytest
     assert "0 people" in (out := capsys.readouterr().out) and "--confidence-threshold" in out
 
 
-def test_an_8k_picture_and_a_turned_one(weights: Path, tmp_path: Path) -> None:
-    Image.fromarray(np.full((4320, 7680, 3), 120, np.uint8)).save(tmp_path / "large.jpg")
+def test_a_large_picture_and_a_turned_one(weights: Path, tmp_path: Path) -> None:
+    Image.fromarray(np.full((2160, 3840, 3), 120, np.uint8)).save(tmp_path / "large.jpg")
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(np.full((60, 90, 3), 120, np.uint8)).save(tmp_path / "turned.jpg", exif=exif)
     poses = run(weights, tmp_path / "out", "--input", str(tmp_path), threshold="0")
     large, turned = poses["images"]
-    assert (large["width"], large["height"]) == (7680, 4320) and large["people"]
+    assert (large["width"], large["height"]) == (3840, 2160) and large["people"]
     assert (turned["width"], turned["height"]) == (60, 90)
     assert min(cv2.imread(str(tmp_path / "out" / "0000_large.png")).shape[:2]) >= 1000
 
 
-def test_a_folder_of_1000_mixed_files(weights: Path, photos: Path, tmp_path: Path) -> None:
-    """900 files of other kinds and 100 named like pictures, every fourth of them broken."""
+def test_a_folder_of_mixed_files(weights: Path, photos: Path, tmp_path: Path) -> None:
+    """270 files of other kinds and 30 named like pictures, every third of them broken."""
     folder = tmp_path / "mixed"
     folder.mkdir()
     tiny = cv2.imencode(".png", np.full((24, 32, 3), 99, np.uint8))[1].tobytes()
-    for i in range(1000):
+    for i in range(300):
         if i % 10:
             (folder / f"{i:04d}.{('txt', 'mp4', 'JSON')[i % 3]}").write_bytes(b"other")
         else:
-            (folder / f"{i:04d}.PNG").write_bytes(tiny[: 20 if i % 40 == 0 else None])
+            (folder / f"{i:04d}.PNG").write_bytes(tiny[: 20 if i % 30 == 0 else None])
     poses = run(weights, tmp_path / "out", "--input", str(folder), "--no-pictures", threshold="1e9")
-    assert len(poses["images"]) == 100
-    assert [i for i, image in enumerate(poses["images"]) if "error" in image] == list(range(0, 100, 4))
+    assert len(poses["images"]) == 30
+    assert [i for i, image in enumerate(poses["images"]) if "error" in image] == list(range(0, 30, 3))
 
 
 def test_nothing_but_broken_pictures_is_a_failure(weights: Path, photos: Path, tmp_path: Path) -> None:
@@ -277,12 +279,11 @@ def test_files_alone_are_images_or_a_video() -> None:
         assert args.input is None and args.video_input == video and args.output == Path("output")
 
 
-def test_the_package_is_a_command(tmp_path: Path) -> None:
+def test_the_package_is_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever stands behind `lcrnet_d2` after pip install, too."""
-    command = [sys.executable, "-m", "lcrnet_d2", str(tmp_path / "none.jpg"), "--output", str(tmp_path / "out")]
-    ended = subprocess.run(command, capture_output=True, text=True)
-    assert ended.returncode == 1 and "Traceback" not in ended.stderr
-    assert ended.stderr.splitlines()[-1] == f"no images among {tmp_path / 'none.jpg'}"
+    monkeypatch.setattr("sys.argv", ["lcrnet_d2", str(tmp_path / "none.jpg"), "--output", str(tmp_path / "out")])
+    with pytest.raises(SystemExit, match=r"\Ano images among .*none\.jpg\Z"):
+        runpy.run_module("lcrnet_d2", run_name="__main__")
 
 
 def test_names_that_a_shell_would_expand(photos: Path) -> None:

@@ -62,12 +62,3 @@ def test_a_model_of_the_zoo_has_its_own_weights(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(ZeroDivisionError):
         export_model.main(["--config-file", "lcrnet_movenet_free", "--output", str(tmp_path / "x.onnx")])
     assert loaded == ["lcrnet://lcrnet_movenet_free"]
-
-
-@pytest.mark.parametrize("tool", ["export_model", "run_onnx", "shrink_checkpoint"])
-def test_help_has_an_example(tool: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.argv", [tool, "--help"])
-    module = __import__(tool)
-    with pytest.raises(SystemExit, match="0"):
-        module.main()
-    assert f"tools/{tool}.py" in capsys.readouterr().out

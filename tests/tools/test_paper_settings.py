@@ -76,8 +76,8 @@ def losses_after_training(cfg: CfgNode) -> dict[str, float]:
     return {key: value[0] for key, value in trainer.storage.latest().items() if "loss" in key}
 
 
-@pytest.mark.parametrize("name", ["H36M/P1_VGG16.yaml", "H36M/P1_R50-FPN.yaml"])
-def test_training_starts_on_human36m(tmp_path: Path, name: str) -> None:
+def test_training_starts_on_human36m(tmp_path: Path) -> None:
+    name = "H36M/P1_VGG16.yaml"
     file = human36m(tmp_path)
     anchors = tmp_path / "anchors.npz"
     build_anchor_poses.main(["--pose-file", str(file), "--num-anchor-poses", "3", "--output", str(anchors)])

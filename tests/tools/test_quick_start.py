@@ -7,6 +7,7 @@ import pytest
 
 import quick_start
 from lcrnet_d2.data.synthetic import SyntheticSet, register_synthetic_sets
+from tests_support import needs_lite_weights
 
 NETWORK = ["MODEL.FPN.OUT_CHANNELS", "8", "MODEL.ROI_BOX_HEAD.FC_DIM", "8", "MODEL.LCRNET.NUM_ANCHOR_POSES", "3"]
 NETWORK += ["INPUT.MIN_SIZE_TRAIN", "(96,)", "INPUT.MIN_SIZE_TEST", "96"]
@@ -15,6 +16,7 @@ NETWORK += ["INPUT.MIN_SIZE_TRAIN", "(96,)", "INPUT.MIN_SIZE_TEST", "96"]
 @pytest.fixture
 def small_sets(tmp_path: Path):
     """The synthetic sets with a few small pictures."""
+    needs_lite_weights()
     sizes = {"train": 6, "val": 3, "test": 3}
     sets = tuple(SyntheticSet(f"lcrnet_synthetic_{s}", s, n, image_size=(96, 128)) for s, n in sizes.items())
     register_synthetic_sets(tmp_path / "data", sets)

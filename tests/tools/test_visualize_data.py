@@ -71,14 +71,20 @@ def test_channels_are_shown_as_they_are() -> None:
     assert visualize_data.rgb_image({"image": image}, "RGB")[0, 0].tolist() == [200, 0, 0]
 
 
+def prepared(folder: Path, anchors: AnchorPoses, num_images: int) -> list[str]:
+    """Arguments for a set of so many pictures, whose pictures become folder / "look"."""
+    file = write_tiny_set(folder / "set", num_images=num_images)
+    anchors.save(folder / "anchors.npz")
+    arguments = ["--pose-file", str(file), "--output", str(folder / "look")]
+    arguments += ["--config-file", "Base-LCRNet-R50-FPN.yaml"]
+    arguments += ["MODEL.LCRNET.NUM_ANCHOR_POSES", "4", "MODEL.LCRNET.UPPER_BODY", "True"]
+    return [*arguments, "MODEL.LCRNET.ANCHOR_POSES", str(folder / "anchors.npz")]
+
+
 def test_the_tool_draws_what_the_mapper_gives(tmp_path: Path, anchors: AnchorPoses) -> None:
     """An image without people and one that cannot be read included."""
-    file = write_tiny_set(tmp_path / "set", num_images=4)
+    arguments = prepared(tmp_path, anchors, 4)
     (tmp_path / "set" / "3.png").write_bytes(b"no picture")
-    anchors.save(tmp_path / "anchors.npz")
-    arguments = ["--pose-file", str(file), "--config-file", "Base-LCRNet-R50-FPN.yaml"]
-    arguments += ["--output", str(tmp_path / "look"), "MODEL.LCRNET.NUM_ANCHOR_POSES", "4"]
-    arguments += ["MODEL.LCRNET.UPPER_BODY", "True", "MODEL.LCRNET.ANCHOR_POSES", str(tmp_path / "anchors.npz")]
     visualize_data.main(arguments)
     drawn = sorted((tmp_path / "look").glob("*.png"))
     assert [file.name for file in drawn] == ["000000_0.png", "000001_1.png", "000002_2.png"]
@@ -90,31 +96,16 @@ def test_mosaics_are_drawn_where_the_config_trains_on_them(
     tmp_path: Path, anchors: AnchorPoses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Four pictures of one person each, all in one with probability 1."""
-    file = write_tiny_set(tmp_path / "set", num_images=4)
-    anchors.save(tmp_path / "anchors.npz")
-    arguments = ["--pose-file", str(file), "--config-file", "Base-LCRNet-R50-FPN.yaml", "--num-images", "1"]
-    arguments += ["--output", str(tmp_path / "look"), "MODEL.LCRNET.NUM_ANCHOR_POSES", "4"]
-    arguments += ["MODEL.LCRNET.UPPER_BODY", "True", "MODEL.LCRNET.ANCHOR_POSES", str(tmp_path / "anchors.npz")]
-    sizes = []
-    draw = visualize_data.draw_training_entry
-    monkeypatch.setattr(
-        visualize_data, "draw_training_entry", lambda image, *more: (sizes.append(image.shape), draw(image, *more))[1]
-    )
-    visualize_data.main([*arguments, "INPUT.LCRNET.CANVAS", "64", "INPUT.LCRNET.MOSAIC", "1.0"])
-    assert sizes == [(64, 64, 3)]
+    arguments = prepared(tmp_path, anchors, 4)
     tiles = []
     monkeypatch.setattr("lcrnet_d2.data.mosaic.join_tiles", lambda read: tiles.append(len(read)) or read[0])
-    visualize_data.main([*arguments, "INPUT.LCRNET.CANVAS", "64", "INPUT.LCRNET.MOSAIC", "1.0"])
+    visualize_data.main(["--num-images", "1", *arguments, "INPUT.LCRNET.CANVAS", "64", "INPUT.LCRNET.MOSAIC", "1.0"])
     assert tiles == [4]
 
 
 def test_a_picture_that_cannot_be_written_is_an_error(tmp_path: Path, anchors: AnchorPoses) -> None:
     """A folder has taken its name; OpenCV's own writer would only return False."""
-    file = write_tiny_set(tmp_path / "set", num_images=1)
-    anchors.save(tmp_path / "anchors.npz")
+    arguments = prepared(tmp_path, anchors, 1)
     (tmp_path / "look" / "000000_0.png").mkdir(parents=True)
-    arguments = ["--pose-file", str(file), "--config-file", "Base-LCRNet-R50-FPN.yaml"]
-    arguments += ["--output", str(tmp_path / "look"), "MODEL.LCRNET.NUM_ANCHOR_POSES", "4"]
-    arguments += ["MODEL.LCRNET.UPPER_BODY", "True", "MODEL.LCRNET.ANCHOR_POSES", str(tmp_path / "anchors.npz")]
     with pytest.raises(OSError, match=r"000000_0\.png"):
         visualize_data.main(arguments)

@@ -13,7 +13,7 @@ from torch import nn
 
 from lcrnet_d2.engine import LCRNetTrainer
 from lcrnet_d2.training.finite_steps import LossCheck
-from training_support import tiny_config
+from training_support import new_trainer, tiny_config
 
 
 def poisoned_trainer(tmp_path: Path) -> tuple[LCRNetTrainer, str]:
@@ -25,11 +25,7 @@ def poisoned_trainer(tmp_path: Path) -> tuple[LCRNetTrainer, str]:
     records[3]["annotations"][1]["pose_3d"] = records[3]["annotations"][1]["pose_3d"] * 1e38
     DatasetCatalog.remove(name)
     DatasetCatalog.register(name, lambda: records)
-    cfg.DATASETS.TEST = ()
-    cfg.SOLVER.MAX_ITER = 4
-    trainer = LCRNetTrainer(cfg)
-    trainer.resume_or_load(False)
-    return trainer, records[3]["file_name"]
+    return new_trainer(cfg, MAX_ITER=4), records[3]["file_name"]
 
 
 def test_the_iteration_the_image_and_the_annotation_are_named_and_the_weights_are_kept(tmp_path: Path) -> None:
@@ -45,11 +41,7 @@ def test_the_iteration_the_image_and_the_annotation_are_named_and_the_weights_ar
 
 
 def test_weights_that_were_spoilt_before_are_told_apart(tmp_path: Path) -> None:
-    cfg = tiny_config(tmp_path)
-    cfg.DATASETS.TEST = ()
-    cfg.SOLVER.MAX_ITER = 1
-    trainer = LCRNetTrainer(cfg)
-    trainer.resume_or_load(False)
+    trainer = new_trainer(tiny_config(tmp_path), MAX_ITER=1)
     nn.init.constant_(trainer._trainer.model.roi_heads.box_predictor.cls_score.bias, torch.nan)
     with pytest.raises(FloatingPointError, match=r"not finite before: roi_heads\.box_predictor\.cls_score\.bias"):
         trainer.train()
@@ -57,22 +49,14 @@ def test_weights_that_were_spoilt_before_are_told_apart(tmp_path: Path) -> None:
 
 def test_a_learning_rate_that_is_too_high_is_not_blamed_on_images(tmp_path: Path) -> None:
     """1e12: the weights of the second step are finite, and no image survives them."""
-    cfg = tiny_config(tmp_path)
-    cfg.DATASETS.TEST = ()
-    cfg.SOLVER.MAX_ITER, cfg.SOLVER.BASE_LR, cfg.SOLVER.WARMUP_ITERS = 4, 1e12, 0
-    trainer = LCRNetTrainer(cfg)
-    trainer.resume_or_load(False)
+    trainer = new_trainer(tiny_config(tmp_path), MAX_ITER=4, BASE_LR=1e12, WARMUP_ITERS=0)
     with pytest.raises(FloatingPointError, match=r"lower SOLVER\.BASE_LR") as told:
         trainer.train()
     assert "annotations[" not in str(told.value)
 
 
 def test_gradients_that_are_not_finite_stop_too(tmp_path: Path) -> None:
-    cfg = tiny_config(tmp_path)
-    cfg.DATASETS.TEST = ()
-    cfg.SOLVER.MAX_ITER = 1
-    trainer = LCRNetTrainer(cfg)
-    trainer.resume_or_load(False)
+    trainer = new_trainer(tiny_config(tmp_path), MAX_ITER=1)
     weight = trainer._trainer.model.roi_heads.box_predictor.cls_score.weight
     weight.register_hook(lambda gradient: gradient * torch.inf)
     before = weight.clone()

@@ -11,19 +11,16 @@ import pytest
 from detectron2.data import DatasetCatalog
 
 from lcrnet_d2.config import CONFIGS, load_config
-from lcrnet_d2.engine import LCRNetTrainer, evaluate_model
-from lcrnet_d2.structures import AnchorPoses
+from lcrnet_d2.engine import evaluate_model
 from lcrnet_d2.training.protocol_choice import MUPOTS, protocol_evaluators, register_mupots
-from training_support import tiny_config
+from training_support import tiny_config, untrained_model
 
 
 def test_the_trainers_evaluation_runs_them(tmp_path: Path) -> None:
     cfg = tiny_config(tmp_path)
     name = cfg.DATASETS.TEST[0]
     cfg.TEST.LCRNET.PROTOCOLS = [[name, "pck_3d"], ["another set", "mpii_single"]]
-    model = LCRNetTrainer.build_model(cfg)
-    model.roi_heads.box_predictor.set_anchor_poses(AnchorPoses.load(cfg.MODEL.LCRNET.ANCHOR_POSES))
-    results = evaluate_model(cfg, model, {"nms": 0.0, "ppi": 0.0})
+    results = evaluate_model(cfg, untrained_model(cfg), {"nms": 0.0, "ppi": 0.0})
     assert {"pose_ppi", "keypoints_ppi", "pck_3d_nms", "pck_3d_ppi"} <= set(results)
     assert results["pck_3d_ppi"]["n_people"] == 5
     assert (tmp_path / "out" / "inference" / name / "pck_3d" / "report.md").is_file()

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lcrnet_d2.engine import LCRNetTrainer
-from training_support import tiny_config, train
+from training_support import new_trainer, tiny_config, train
 
 
 def weights(trainer: LCRNetTrainer) -> list[torch.Tensor]:
@@ -42,22 +42,19 @@ def test_the_seed_fixes_training_and_another_seed_changes_it(tmp_path: Path) -> 
     cfg = tiny_config(tmp_path)
     cfg.DATASETS.TEST = ()
     cfg.SOLVER.MAX_ITER = 2
-    torch.manual_seed(0)  # of the initial weights
-    _, first = train(cfg)
-    torch.manual_seed(0)
-    _, again = train(cfg)
-    cfg.SEED = 2
-    torch.manual_seed(0)
-    _, other = train(cfg)
-    assert first == again
-    assert first != other
+    losses = []
+    for seed in (1, 1, 2):
+        cfg.SEED = seed
+        torch.manual_seed(0)  # of the initial weights
+        losses.append(train(cfg)[1])
+    assert losses[0] == losses[1] != losses[2]
 
 
 def test_the_seed_is_kept_in_the_checkpoint_as_a_tensor(tmp_path: Path) -> None:
     cfg = tiny_config(tmp_path)
-    cfg.DATASETS.TEST = ()
-    cfg.SOLVER.MAX_ITER, cfg.SEED = 1, -1
-    trainer, _ = train(cfg)
+    cfg.SEED = -1
+    trainer = new_trainer(cfg, MAX_ITER=1)
+    trainer.train()
     saved = torch.load(tmp_path / "out" / "model_final.pth", weights_only=True)["trainer"]["hooks"]
     assert int(saved["IterationSeeds"]["seed"]) == trainer._trainer.data_loader.batch_sampler.seed >= 0
 

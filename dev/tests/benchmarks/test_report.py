@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.report import Table, insert, to_json, to_markdown
+from benchmarks.report import Table, insert, to_markdown
 
 TABLE = Table("Speed", ("", "ms"), [("ours", 1.23456), ("theirs", 1234.5)], "A note.")
 
@@ -11,14 +11,6 @@ def test_numbers_have_three_digits() -> None:
     assert to_markdown([TABLE]).splitlines() == [
         *("**Speed**", "", "|  | ms |", "|---|---|", "| ours | 1.23 |", "| theirs | 1,234 |", "", "A note."),
     ]
-
-
-def test_json_has_all_digits() -> None:
-    assert to_json([TABLE])[0]["rows"] == [{"": "ours", "ms": 1.23456}, {"": "theirs", "ms": 1234.5}]
-
-
-def test_a_table_without_rows_is_its_title() -> None:
-    assert to_markdown([Table("Not measured", (), [])]) == "**Not measured**"
 
 
 PAGE = "before\n<!-- bench: a -->\nold\n<!-- end -->\nbetween\n<!-- bench: b -->\n<!-- end -->\nafter\n"

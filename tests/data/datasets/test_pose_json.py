@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from pycocotools.coco import COCO
 
 from lcrnet_d2.data.datasets.builtin import register_pose_file
-from lcrnet_d2.data.datasets.pose_json import PoseFileError, load_pose_json, read_pose_info, summary, write_pose_json
+from lcrnet_d2.data.datasets.pose_json import PoseFileError, load_pose_json, read_pose_info, write_pose_json
 from lcrnet_d2.structures import BODY13, COCO17
 from tests_support import write_tiny_set
 
@@ -45,105 +46,34 @@ def test_pycocotools_reads_it_too(file: Path) -> None:
     assert len(coco.getImgIds()) == 6 and coco.loadCats([1])[0]["keypoints"] == list(BODY13.joints)
 
 
-def _annotation(content: dict[str, Any]) -> dict[str, Any]:
-    return content["annotations"][2]
-
-
-def _damage_nan(c: dict[str, Any]) -> None:
-    _annotation(c)["keypoints"][4] = float("nan")
-
-
-def _damage_infinite_3d(c: dict[str, Any]) -> None:
-    _annotation(c)["pose_3d"][3][1] = float("inf")
-
-
-def _damage_millimetres(c: dict[str, Any]) -> None:
-    _annotation(c)["pose_3d"] = (np.array(_annotation(c)["pose_3d"]) * 1000).tolist()
-
-
-def _damage_off_centre(c: dict[str, Any]) -> None:
-    _annotation(c)["pose_3d"] = (np.array(_annotation(c)["pose_3d"]) + 0.1).tolist()
-
-
-def _damage_joint_count(c: dict[str, Any]) -> None:
-    _annotation(c)["keypoints"] = _annotation(c)["keypoints"][:-3]
-
-
-def _damage_visibility(c: dict[str, Any]) -> None:
-    _annotation(c)["keypoints"][2] = 7
-
-
-def _damage_source(c: dict[str, Any]) -> None:
-    _annotation(c)["pose_3d_source"] = "guessed"
-
-
-def _damage_image(c: dict[str, Any]) -> None:
-    _annotation(c)["image_id"] = 77
-
-
-def _damage_box(c: dict[str, Any]) -> None:
-    _annotation(c)["bbox"][2] = -1
-
-
-def _damage_text(c: dict[str, Any]) -> None:
-    _annotation(c)["bbox"] = ["a", 1, 2, 3]
-
-
-def _damage_incomplete(c: dict[str, Any]) -> None:
-    _annotation(c)["keypoints"][3:6] = [0, 0, 0]
-
-
-def _damage_crowd(c: dict[str, Any]) -> None:
-    _annotation(c)["iscrowd"] = None
-
-
-def _damage_area(c: dict[str, Any]) -> None:
-    _annotation(c)["area"] = "large"
-
-
-def _damage_root(c: dict[str, Any]) -> None:
-    _annotation(c)["root_position"] = [1, 2, float("nan")]
-
-
-def _damage_camera(c: dict[str, Any]) -> None:
-    c["images"][2]["camera"] = [1, 2, 3, 4]
-
-
-def _damage_id(c: dict[str, Any]) -> None:
-    c["images"][2]["id"] = [1]
-
-
-def _damage_flag(c: dict[str, Any]) -> None:
-    c["images"][2]["partly_annotated"] = "false"  # a text that would count as true
-
-
-DAMAGES = {
-    _damage_flag: r"images\[2\]: partly_annotated is 'false'",
-    _damage_incomplete: "keypoints hold 0, 0, 0 beside a pose_3d",
-    _damage_crowd: "iscrowd is None",
-    _damage_area: r"area are not numbers",
-    _damage_root: "root_position hold NaN",
-    _damage_camera: r"images\[2\]: camera is \[1, 2, 3, 4\]",
-    _damage_id: r"images\[2\]: id is \[1\]",
-    _damage_nan: r"annotations\[2\] \(id 3\): keypoints hold NaN",
-    _damage_infinite_3d: r"annotations\[2\] \(id 3\): pose_3d hold NaN or infinite",
-    _damage_millimetres: r"annotations\[2\] \(id 3\): pose_3d spans .* is it in mm",
-    _damage_off_centre: r"annotations\[2\] \(id 3\): pose_3d must be relative to the body centre",
-    _damage_joint_count: r"keypoints have shape \(36,\), expected \(39,\)",
-    _damage_visibility: "visibility that is not 0, 1 or 2",
-    _damage_source: "pose_3d_source is 'guessed'",
-    _damage_image: "image_id 77 is not among the images",
-    _damage_box: "bbox has a negative size",
-    _damage_text: "bbox are not numbers",
+#: Message -> what happens to annotations[2], or to images[2].
+DAMAGES: dict[str, Callable[[dict[str, Any], dict[str, Any]], object]] = {
+    r"images\[2\]: partly_annotated is 'false'": lambda a, i: i.update(partly_annotated="false"),  # would count as true
+    r"images\[2\]: camera is \[1, 2, 3, 4\]": lambda a, i: i.update(camera=[1, 2, 3, 4]),
+    r"images\[2\]: id is \[1\]": lambda a, i: i.update(id=[1]),
+    "keypoints hold 0, 0, 0 beside a pose_3d": lambda a, i: a["keypoints"].__setitem__(slice(3, 6), [0, 0, 0]),
+    "iscrowd is None": lambda a, i: a.update(iscrowd=None),
+    "area are not numbers": lambda a, i: a.update(area="large"),
+    "root_position hold NaN": lambda a, i: a.update(root_position=[1, 2, float("nan")]),
+    r"annotations\[2\] \(id 3\): keypoints hold NaN": lambda a, i: a["keypoints"].__setitem__(4, float("nan")),
+    "pose_3d hold NaN or infinite": lambda a, i: a["pose_3d"][3].__setitem__(1, float("inf")),
+    "pose_3d spans .* is it in mm": lambda a, i: a.update(pose_3d=(np.array(a["pose_3d"]) * 1000).tolist()),
+    "pose_3d must be relative to the body centre": lambda a, i: a.update(pose_3d=(np.array(a["pose_3d"]) + 1).tolist()),
+    r"keypoints have shape \(36,\), expected \(39,\)": lambda a, i: a.update(keypoints=a["keypoints"][:-3]),
+    "visibility that is not 0, 1 or 2": lambda a, i: a["keypoints"].__setitem__(2, 7),
+    "pose_3d_source is 'guessed'": lambda a, i: a.update(pose_3d_source="guessed"),
+    "image_id 77 is not among the images": lambda a, i: a.update(image_id=77),
+    "bbox has a negative size": lambda a, i: a["bbox"].__setitem__(2, -1),
+    "bbox are not numbers": lambda a, i: a["bbox"].__setitem__(0, "a"),
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES, ids=lambda f: f.__name__)
-def test_what_is_wrong_is_named_with_file_annotation_and_field(damage: Any, file: Path) -> None:
+@pytest.mark.parametrize("message", DAMAGES)
+def test_what_is_wrong_is_named_with_file_annotation_and_field(message: str, file: Path) -> None:
     content = json.loads(file.read_text())
-    damage(content)
+    DAMAGES[message](content["annotations"][2], content["images"][2])
     file.write_text(json.dumps(content))
-    with pytest.raises(PoseFileError, match=DAMAGES[damage]) as error:
+    with pytest.raises(PoseFileError, match=message) as error:
         load_pose_json(file, file.parent, BODY13)
     assert str(file) in str(error.value)
 
@@ -162,14 +92,6 @@ def test_other_joints_another_version_and_half_a_file_are_refused(file: Path) ->
         load_pose_json(file.parent / "none.json", file.parent, BODY13)
 
 
-def test_file_names_cannot_leave_the_image_folder(file: Path) -> None:
-    content = json.loads(file.read_text())
-    content["images"][0]["file_name"] = "../../etc/passwd"
-    file.write_text(json.dumps(content))
-    with pytest.raises(PoseFileError, match="leads out of"):
-        load_pose_json(file, file.parent, BODY13)
-
-
 def test_registering_twice_is_fine_another_file_under_the_name_is_not(file: Path) -> None:
     register_pose_file("tiny_for_registering", file, file.parent, BODY13)
     register_pose_file("tiny_for_registering", file, file.parent, BODY13)
@@ -177,10 +99,6 @@ def test_registering_twice_is_fine_another_file_under_the_name_is_not(file: Path
     assert MetadataCatalog.get("tiny_for_registering").keypoint_names == list(BODY13.joints)
     with pytest.raises(ValueError, match="already registered"):
         register_pose_file("tiny_for_registering", file, file.parent / "elsewhere", BODY13)
-
-
-def test_summary(file: Path) -> None:
-    assert summary(load_pose_json(file, file.parent, BODY13)) == "6 images, 5 people (3D: 5 measured), 0 crowds"
 
 
 def test_standard_deviations_are_kept_and_checked(file: Path) -> None:

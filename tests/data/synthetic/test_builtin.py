@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from lcrnet_d2.data.synthetic.builtin import SYNTHETIC_SETS, SyntheticSet, register_synthetic_sets
+from lcrnet_d2.data.synthetic.builtin import SyntheticSet, register_synthetic_sets
 from lcrnet_d2.structures import BODY13
 
 TINY = (SyntheticSet("tiny_synthetic_for_test", "val", 2, seed=3, image_size=(96, 128)),)
@@ -35,8 +35,3 @@ def test_registering_twice_is_fine_and_the_last_root_counts(tiny, tmp_path):
     register_synthetic_sets(tmp_path, TINY)
     register_synthetic_sets(tmp_path / "elsewhere", TINY)
     assert Path(MetadataCatalog.get(tiny).json_file).is_relative_to(tmp_path / "elsewhere")
-
-
-def test_the_built_in_names_and_splits():
-    assert [record.name for record in SYNTHETIC_SETS] == [f"lcrnet_synthetic_{s}" for s in ("train", "val", "test")]
-    assert all(record.name.endswith(record.split) for record in SYNTHETIC_SETS)

@@ -10,7 +10,6 @@ from lcrnet_d2.data.synthetic.dataset import (
     ANNOTATIONS,
     GENERATOR_VERSION,
     make_synthetic_set,
-    scene_to_dataset_dict,
     synthetic_dataset_dicts,
 )
 from lcrnet_d2.data.synthetic.scene import make_scene
@@ -101,9 +100,3 @@ def test_other_ranks_wait_for_rank_0_and_say_so_if_it_never_delivers(tmp_path, m
 def test_nonsense_is_refused(tmp_path, split, num_images):
     with pytest.raises(ValueError, match=split):
         make_synthetic_set(tmp_path / "set", split, num_images, seed=0)
-
-
-def test_a_dataset_dict_without_people_is_one_too():
-    scene = make_scene("train", 0, 0, SIZE)
-    empty = scene_to_dataset_dict(type(scene)(scene.image, scene.camera, []), 7, "a.jpg")
-    assert empty["annotations"] == [] and empty["image_id"] == 7

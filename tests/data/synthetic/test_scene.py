@@ -21,7 +21,7 @@ UPRIGHT = {
 
 @pytest.fixture(scope="module")
 def scenes() -> list[SyntheticScene]:
-    return [make_scene("train", 5, index) for index in range(25)]
+    return [make_scene("train", 5, index) for index in range(15)]
 
 
 def upright(degrees: float, place: list[float]) -> Person:
@@ -49,19 +49,14 @@ def annotated(person: Person, owner: int, canvas: Canvas):
     return found
 
 
-def test_2d_is_the_projection_of_root_plus_3d(scenes: list[SyntheticScene]) -> None:
+def test_2d_is_the_projection_of_root_plus_centred_3d(scenes: list[SyntheticScene]) -> None:
     for scene in scenes:
         camera = scene.camera
         for person in scene.people:
             x, y, z = (person.root_position + person.pose_3d).T
             pixels = np.stack([camera.fx * x / z + camera.cx, camera.fy * y / z + camera.cy], 1)
             assert person.keypoints == pytest.approx(pixels, abs=1e-3)
-
-
-def test_3d_is_relative_to_the_body_centre(scenes: list[SyntheticScene]) -> None:
-    for person in (person for scene in scenes for person in scene.people):
-        assert body_centre(torch.from_numpy(person.pose_3d), BODY13).abs().max() < 2e-6
-        assert person.pose_3d.shape == (13, 3)
+            assert body_centre(torch.from_numpy(person.pose_3d), BODY13).abs().max() < 2e-6
 
 
 def test_pictures_and_boxes(scenes: list[SyntheticScene]) -> None:
@@ -93,17 +88,6 @@ def test_a_scene_depends_on_split_seed_and_index_alone() -> None:
     assert all(np.array_equal(a.keypoints, b.keypoints) for a, b in zip(first.people, again.people, strict=True))
     for other in (("test", 1, 3), ("val", 2, 3), ("val", 1, 4)):
         assert not np.array_equal(first.image, make_scene(*other).image)
-
-
-def test_image_size_is_height_and_width() -> None:
-    scene = make_scene("train", 0, 0, image_size=(128, 96))
-    assert scene.image.shape == (128, 96, 3)
-    assert (scene.camera.height, scene.camera.width) == (128, 96)
-
-
-def test_unknown_splits_are_named() -> None:
-    with pytest.raises(ValueError, match="'dev'.*train"):
-        make_scene("dev", 0, 0)
 
 
 def test_everything_of_somebody_alone_who_faces_the_camera_is_seen() -> None:

@@ -55,28 +55,19 @@ def test_every_layout_gives_the_same_poses(tmp_path: Path, layout: str) -> None:
             place = person["keypoints"][3 * SHOULDER : 3 * SHOULDER + 2]
             assert np.abs(np.array(place) - 0.5 - in_picture("S9", c)[frame, OF_32]).max() < 0.05  # px
             assert (record["width"], record["height"]) == (1000, 1002 if c in (0, 3) else 1000)
+    # S9's "Greeting" is shifted, "Greeting 1" is not.
+    more = ["--part", "test", "--subjects", "S9", "--cameras-used", CAMERAS[0], "--step", "1"]
+    assert len(load_pose_json(prepare(tmp_path, layout, *more)[1], tmp_path, BODY13)) == 2 * FRAMES
+    kept = load_pose_json(prepare(tmp_path, layout, *more, "--skip-corrupt")[1], tmp_path, BODY13)
+    assert len(kept) == FRAMES
+    # P3: camera 3 and trial 1 alone.
+    records = load_pose_json(prepare(tmp_path, layout, "--protocol", "P3", "--part", "test")[1], tmp_path, BODY13)
+    assert len(records) == 2 * 3 and all(_is_of(record, 2) for record in records)  # S9 and S11, frames 0 5 10
 
 
 def _is_of(record: dict, camera: int) -> bool:
     name = record["file_name"]
     return CAMERAS[camera] in name or f"ca_{camera + 1}" in name
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_the_corrupt_take_is_left_out_in_every_layout(tmp_path: Path, layout: str) -> None:
-    LAYOUTS[layout][0](tmp_path)
-    more = ["--part", "test", "--subjects", "S9", "--cameras-used", CAMERAS[0], "--step", "1"]
-    assert len(load_pose_json(prepare(tmp_path, layout, *more)[1], tmp_path, BODY13)) == 2 * FRAMES
-    kept = load_pose_json(prepare(tmp_path, layout, *more, "--skip-corrupt")[1], tmp_path, BODY13)
-    assert len(kept) == FRAMES  # S9's "Greeting" is shifted, "Greeting 1" is not
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_p3_takes_camera_3_and_trial_1_alone(tmp_path: Path, layout: str) -> None:
-    LAYOUTS[layout][0](tmp_path)
-    _, output = prepare(tmp_path, layout, "--protocol", "P3", "--part", "test")
-    records = load_pose_json(output, tmp_path, BODY13)
-    assert len(records) == 2 * 3 and all(_is_of(record, 2) for record in records)  # S9 and S11, frames 0 5 10
 
 
 def test_rotation_of_the_metadata_is_the_one_worked_out_by_hand(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import cv2
@@ -12,9 +11,7 @@ import prepare_lspe
 from lcrnet_d2.data.datasets.pose_json import PoseFileError, load_pose_json
 from lcrnet_d2.structures import BODY13, LSP14
 from sources.lspe import read_lspe, read_lspe_joints
-
-REAL_DATA = os.environ.get("LCRNET_REAL_DATA")
-needs_real_data = pytest.mark.skipif(REAL_DATA is None, reason="LCRNET_REAL_DATA names no folder")
+from tests_support import REAL_DATA, needs_real_data
 
 
 @pytest.fixture
@@ -111,18 +108,9 @@ def test_a_cut_file_is_refused(root: Path, size: int) -> None:
 @needs_real_data
 def test_the_real_set() -> None:
     """Meaningless places: the corner of the photo the picture was cut from. 0 stays 0: no "+1" of Matlab's."""
-    folder = Path(str(REAL_DATA)) / "lspe"
+    folder = REAL_DATA / "lspe"
     people = read_lspe_joints(folder / "joints.mat")
     corners = np.array([p[p[:, 2] == 0][0, :2] for p in people if (p[:, 2] == 0).any()])
     assert (corners.max(1) == 0).all() and len(corners) > 2000
     records = list(read_lspe(folder / "joints.mat", folder / "images", range(1, 101)))
     assert len(records) == 100 and all(isinstance(r, dict) and len(r["annotations"]) == 1 for r in records)
-
-
-@needs_real_data
-def test_the_real_file_cut_anywhere_is_refused(tmp_path: Path) -> None:
-    content = (Path(str(REAL_DATA)) / "lspe" / "joints.mat").read_bytes()
-    for share in (0.1, 0.5, 0.99):
-        (tmp_path / "joints.mat").write_bytes(content[: int(share * len(content))])
-        with pytest.raises(PoseFileError, match="whole Matlab file"):
-            read_lspe_joints(tmp_path / "joints.mat")

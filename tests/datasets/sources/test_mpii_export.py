@@ -1,12 +1,10 @@
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from scipy.io import loadmat
 
 from lcrnet_d2.structures import BODY13, MPII16
 from sources.mpii_export import export_multi_person, export_single_person, to_mpii16
+from tests_support import REAL_DATA, needs_real_data
 
 POSE = np.arange(32, dtype=float).reshape(16, 2) + 0.5
 
@@ -65,10 +63,10 @@ def test_head_top_and_neck_lie_on_the_line_through_the_middle_of_the_head(drawn)
     assert to_mpii16(points[None], MPII16)[0] == pytest.approx(points)
 
 
-@pytest.mark.skipif("LCRNET_REAL_DATA" not in os.environ, reason="LCRNET_REAL_DATA names no folder of real data")
+@needs_real_data
 def test_real_head_tops_are_met_but_not_by_the_middle_of_the_head():
     h5py = pytest.importorskip("h5py")
-    with h5py.File(Path(os.environ["LCRNET_REAL_DATA"]) / "mpii" / "valid.h5") as file:
+    with h5py.File(REAL_DATA / "mpii" / "valid.h5") as file:
         part, head_size = file["part"][:].astype(float), file["normalize"][:]
     known = (part > 0).all((1, 2))
     body = np.stack([part[:, MPII16.index(j)] if j != "head" else part[:, [8, 9]].mean(1) for j in BODY13.joints], 1)

@@ -15,25 +15,9 @@ import prepare_mpii
 from lcrnet_d2.data.datasets.pose_json import PoseFileError, load_pose_json
 from lcrnet_d2.evaluation.mpii import report_mpii_multi, report_mpii_single
 from lcrnet_d2.evaluation.people import ImagePredictions, PredictedPeople
-from lcrnet_d2.structures import BODY13, MPII16
+from lcrnet_d2.structures import BODY13
+from mpii_support import cells, rect
 from sources.mpii_files import read_mpii, read_release_mat
-from tests_support import standing_pose
-
-
-def cells(*values: Any) -> np.ndarray:
-    """A 1 x n cell array."""
-    array = np.empty((1, len(values)), dtype=object)
-    array[0] = values
-    return array
-
-
-def rect(x: float, with_joints: bool = True) -> dict[str, Any]:
-    """The standing person at 100 px per metre, 160 px high, around column x; the head box is 18 x 24 px."""
-    points, _ = MPII16.convert_from(BODY13, 100 * standing_pose())
-    joints = [{"id": j, "x": x + p[0], "y": 100 + p[1], "is_visible": 1} for j, p in enumerate(points.tolist())]
-    place = {"scale": 0.8, "objpos": {"x": x, "y": 115.0}}
-    head = {"x1": x - 9, "y1": 10, "x2": x + 9, "y2": 34}
-    return {**place, **head, "annopoints": {"point": joints}} if with_joints else place
 
 
 def release() -> dict[str, Any]:
