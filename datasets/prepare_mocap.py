@@ -27,11 +27,12 @@ import numpy as np
 from tqdm import tqdm
 
 from lcrnet_d2.command_line import run_command
-from lcrnet_d2.mocap.asf_amc import DEFAULT_FPS
-from lcrnet_d2.mocap.pose_base import PoseBase, distinct_poses
-from lcrnet_d2.mocap.rigs import read_rig
-from lcrnet_d2.mocap.take import UP_TO_CAMERA, BrokenTakeError, Take
-from lcrnet_d2.mocap.takes import read_takes
+from lcrnet_d2.mocap import PoseBase, distinct_poses
+from lcrnet_d2.structures.pose_geometry import UP_TO_CAMERA
+from sources.mocap.asf_amc import DEFAULT_FPS
+from sources.mocap.rigs import read_rig
+from sources.mocap.take import BrokenTakeError, Take
+from sources.mocap.takes import pose_base_of, read_takes
 
 
 def metres(text: str) -> float:
@@ -81,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
         base, broken = PoseBase.load(args.roots[0]), []
     else:
         takes, broken = _read_all(args)
-        base = PoseBase.from_takes(takes)
+        base = pose_base_of(takes)
     unknown = sorted(set(args.exclude) - set(base.subjects))
     if unknown:
         print(f"cannot leave out {unknown}; there are {sorted(set(base.subjects))}", file=sys.stderr)

@@ -19,9 +19,9 @@ from lcrnet_d2.checkpoint import LCRNetCheckpointer
 from lcrnet_d2.config import load_config
 from lcrnet_d2.data.datasets.pose_json import PoseFileError, load_pose_json
 from lcrnet_d2.data.images import ImageFileError, check_image_size, read_image
-from lcrnet_d2.mocap.bvh import parse_bvh
-from lcrnet_d2.mocap.take import BrokenTakeError
 from lcrnet_d2.structures import BODY13
+from sources.mocap.bvh import parse_bvh
+from sources.mocap.take import BrokenTakeError
 from tests_support import write_tiny_set
 
 

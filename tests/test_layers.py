@@ -1,6 +1,6 @@
 """structures <- mocap, data, modeling, evaluation, checkpoint, which never import each other; what uses them, above.
 
-Above the package: tools and datasets; then projects, each for itself; then dev.
+Above the package: tools and datasets; then projects, none of which imports another; then dev.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAY_IMPORT = {
     **{room: {"structures"} for room in ROOMS - {"structures"}},
     "visualization": PEOPLE,
     "video": PEOPLE,
-    "outputs": PEOPLE | {"visualization", "mocap"},
+    "outputs": PEOPLE | {"visualization"},
     "training": ROOMS | PEOPLE | {"visualization"},
 }
 #: Folders beside the package and what their code may import besides the package and itself.
@@ -30,7 +30,7 @@ BESIDE: dict[str, set[str]] = {
     "lcrnet_d2": set(),
     "tools": set(),
     "datasets": set(),
-    "projects/rendered_scenes": set(),
+    "projects/rendered_scenes": {"datasets"},  # reads motion capture
     "projects/reproduction": set(),
     "projects/released_models": set(),
     "dev": {"tools", "datasets"},

@@ -18,7 +18,8 @@ from PIL import Image
 from scipy.io import savemat
 
 sys.path.extend(
-    str(Path(__file__).resolve().parents[2] / folder) for folder in ("", "tests/support", "tests/mocap", "datasets")
+    str(Path(__file__).resolve().parents[2] / folder)
+    for folder in ("", "tests/support", "tests/datasets/sources/mocap", "datasets")
 )
 
 from test_bvh import bvh
@@ -30,19 +31,18 @@ from lcrnet_d2.data.datasets.pose_json import PoseFileError, load_pose_json
 from lcrnet_d2.data.images import ImageFileError, read_image
 from lcrnet_d2.evaluation.predictions import load_predictions, read_coco_results
 from lcrnet_d2.mocap import Lifter, PoseBase
-from lcrnet_d2.mocap.asf import parse_asf
-from lcrnet_d2.mocap.asf_amc import parse_amc
-from lcrnet_d2.mocap.bvh import read_bvh
-from lcrnet_d2.mocap.c3d import read_c3d
-from lcrnet_d2.mocap.rigs import read_rig
-from lcrnet_d2.mocap.take import BrokenTakeError
-from lcrnet_d2.mocap.takes import find_takes
 from lcrnet_d2.structures import BODY13, COCO17, AnchorPoses
 from lcrnet_d2.structures.anchor_clustering import cluster_poses
 from lcrnet_d2.video.frames import VideoError, VideoReader, VideoWriter
 from mocap_support import amc, asf
 from sources.coco import read_coco
 from sources.lspe import read_lspe_joints
+from sources.mocap.asf_amc import parse_amc, parse_asf
+from sources.mocap.bvh import read_bvh
+from sources.mocap.c3d import read_c3d
+from sources.mocap.rigs import read_rig
+from sources.mocap.take import BrokenTakeError
+from sources.mocap.takes import find_takes
 from sources.mpii_files import read_mpii
 from tests_support import random_poses, seen_at, write_tiny_set
 

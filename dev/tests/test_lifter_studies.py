@@ -10,8 +10,10 @@ import torch
 
 import lifter_by_action
 import pseudo_3d_exact
-from lcrnet_d2.mocap import LiftedPoses, Lifter, PoseBase, Take
+from lcrnet_d2.mocap import LiftedPoses, Lifter
 from lcrnet_d2.structures import BODY13
+from sources.mocap.take import Take
+from sources.mocap.takes import pose_base_of
 from tests_support import random_poses, write_tiny_set
 
 
@@ -19,7 +21,7 @@ from tests_support import random_poses, write_tiny_set
 def mocap(tmp_path: Path) -> Path:
     names = ("02_01.amc", "02_02.amc", "HDM_tr_squat1Reps_043_120.amc")
     takes = [Take(random_poses(20, seed).double().numpy(), np.arange(20), 120.0, n) for seed, n in enumerate(names)]
-    PoseBase.from_takes(takes).save(tmp_path / "mocap.npz")
+    pose_base_of(takes).save(tmp_path / "mocap.npz")
     return tmp_path / "mocap.npz"
 
 

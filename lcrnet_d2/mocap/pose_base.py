@@ -13,12 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..structures import BODY13, centre_poses, pose_distance
+from ..structures import BODY13, pose_distance
 from ..structures.bounded_files import read_npz
 from ..structures.pose_geometry import without_heading
 from ..structures.whole_files import save_npz
-from .take import Take
-from .takes import subject_of
 
 __all__ = ["PoseBase", "distinct_poses", "even_weights"]
 
@@ -61,20 +59,6 @@ class PoseBase:
 
     def __len__(self) -> int:
         return len(self.poses_3d)
-
-    @classmethod
-    def from_takes(cls, takes: list[Take]) -> PoseBase:
-        """All poses of the takes, centred."""
-        lengths = [len(take) for take in takes]
-        poses = np.concatenate([take.poses_3d for take in takes] or [np.zeros((0, len(BODY13), 3))])
-        return cls(
-            poses_3d=centre_poses(torch.from_numpy(poses), BODY13).float(),
-            take_index=torch.repeat_interleave(torch.arange(len(takes)), torch.tensor(lengths, dtype=torch.long)),
-            frames=torch.from_numpy(np.concatenate([t.frames for t in takes] or [np.zeros(0)])).long(),
-            sources=tuple(take.source for take in takes),
-            subjects=tuple(subject_of(take.source) for take in takes),
-            fps=tuple(take.fps for take in takes),
-        )
 
     def select(self, kept: Tensor) -> PoseBase:
         """The poses at the given indices (or where a mask is True); all takes stay listed."""

@@ -16,8 +16,8 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from ..detected_people import DetectedPeople
-from ..mocap.take import UP_TO_CAMERA
 from ..structures import BODY13
+from ..structures.pose_geometry import UP_TO_CAMERA
 from ..structures.whole_files import write_text
 from .pose_file import PosedImage
 

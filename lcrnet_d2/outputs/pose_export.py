@@ -10,6 +10,7 @@ from pathlib import Path
 from ..detected_people import DetectedPeople
 from ..placement import Camera, PinholeCamera
 from ..structures import Skeleton
+from ..structures.pose_geometry import UP_TO_CAMERA
 from .floor import Floor, find_floor
 from .keypoint_files import write_coco_results, write_openpose
 from .pose_csv import write_csv
@@ -65,8 +66,7 @@ def write_pose_files(
     if "openpose" in kinds:
         write_openpose(folder / "openpose", images)
     if motion and fps:
-        from ..mocap.take import UP_TO_CAMERA
-        from .pose_bvh import motions_by_identity, write_bvh  # loads motion capture, which nothing else here needs
+        from .pose_bvh import motions_by_identity, write_bvh  # loads SciPy, which nothing else here needs
 
         motions = {i: motion for i, motion in motions_by_identity(images, fps).items() if len(motion.frames)}
         if floor is not None:  # they are turned to y up once more

@@ -1,10 +1,9 @@
 """Values: skeletons, anchor poses, pose geometry. They know no data set and no model."""
 
 from .anchor_poses import AnchorPoses
-from .display import PERSON_COLOURS, SIDE_COLOURS, bone_colour, person_colour, pose_metadata
 from .ignore_regions import CROWD, PERSON, UNANNOTATED, intersections, lies_in_ignored_region
-from .pixels import PIXEL_CENTRE
 from .pose_geometry import (
+    PIXEL_CENTRE,
     body_centre,
     centre_poses,
     joint_box,
@@ -14,7 +13,23 @@ from .pose_geometry import (
     pose_distance,
     to_box_units,
 )
-from .skeleton import BODY13, COCO17, H36M17, LCRNET17, LSP14, MPII16, MUPOTS17, OPENPOSE25, SKELETONS, Skeleton
+from .skeleton import (
+    BODY13,
+    COCO17,
+    H36M17,
+    LCRNET17,
+    LSP14,
+    MPII16,
+    MUPOTS17,
+    OPENPOSE25,
+    PERSON_COLOURS,
+    SIDE_COLOURS,
+    SKELETONS,
+    Skeleton,
+    bone_colour,
+    person_colour,
+    pose_metadata,
+)
 
 __all__ = [
     "BODY13",

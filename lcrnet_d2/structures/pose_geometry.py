@@ -6,6 +6,7 @@ Shapes: N poses, M other poses, J joints. 3D in metres and camera axes (x right,
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,6 +14,8 @@ from .skeleton import Skeleton
 
 __all__ = [
     "MARGIN",
+    "PIXEL_CENTRE",
+    "UP_TO_CAMERA",
     "body_centre",
     "centre_poses",
     "joint_box",
@@ -26,6 +29,23 @@ __all__ = [
 
 #: "a fixed additional margin of 10 %" (Sec. 3.1), of the box's size, on each side.
 MARGIN = 0.1
+
+#: Files hold COCO's pixel indices (the centre of the first pixel is 0); memory holds continuous pixels, in which an
+#: image of width w spans [0, w]. Added when a file is read, subtracted when one is written, nowhere else.
+PIXEL_CENTRE = 0.5
+
+#: Axis that points up -> row-by-row rotation from right-handed studio axes to camera axes (x right, y down, z away).
+#: "y": half a turn about x, (x, y, z) -> (x, -y, -z). A person of the usual rest pose (facing +z, left
+#: hand at +x) then faces the camera, left hand on the right of the picture.
+#: "z": a quarter turn about x, (x, y, z) -> (x, -z, y): who faces -y faces the camera.
+UP_TO_CAMERA: dict[str, np.ndarray] = {
+    "x": np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]),
+    "y": np.array([[1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, -1.0]]),
+    "z": np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]]),
+    "-x": np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]),
+    "-y": np.eye(3),
+    "-z": np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]]),
+}
 
 
 def body_centre(poses_3d: Tensor, skeleton: Skeleton) -> Tensor:

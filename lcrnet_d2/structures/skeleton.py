@@ -1,4 +1,5 @@
-"""Skeletons by joint names: orders, left/right pairs, bones, body parts, and how to get from one to another.
+"""Skeletons by joint names: orders, left/right pairs, bones and their colours, body parts, and how to get from one to
+another.
 
 Nothing else in the package knows a joint by its number.
 """
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 
@@ -20,8 +22,13 @@ __all__ = [
     "MPII16",
     "MUPOTS17",
     "OPENPOSE25",
+    "PERSON_COLOURS",
+    "SIDE_COLOURS",
     "SKELETONS",
     "Skeleton",
+    "bone_colour",
+    "person_colour",
+    "pose_metadata",
 ]
 
 _TORSO = ("right_shoulder", "left_shoulder", "right_hip", "left_hip")
@@ -285,3 +292,39 @@ OPENPOSE25 = Skeleton(
 SKELETONS: dict[str, Skeleton] = {
     s.name: s for s in (BODY13, COCO17, H36M17, LCRNET17, LSP14, MPII16, MUPOTS17, OPENPOSE25)
 }
+
+#: RGB of the person's right side, left side and middle, in every image.
+SIDE_COLOURS = {"right": (220, 50, 47), "left": (38, 110, 210), "centre": (110, 110, 110)}
+
+#: RGB that tell people apart and are neither of SIDE_COLOURS; dark enough for white text on them.
+PERSON_COLOURS = (
+    (201, 98, 0),
+    (22, 138, 71),
+    (137, 68, 182),
+    (0, 133, 150),
+    (199, 46, 130),
+    (120, 109, 0),
+    (122, 72, 48),
+    (74, 84, 158),
+)
+
+
+def bone_colour(bone: tuple[str, str]) -> tuple[int, int, int]:
+    """RGB by the side the bone is on; bones from one side to the other are in the middle."""
+    sides = {joint.split("_")[0] for joint in bone} & {"right", "left"}
+    return SIDE_COLOURS[sides.pop() if len(sides) == 1 else "centre"]
+
+
+def person_colour(number: int) -> tuple[int, int, int]:
+    """RGB of a person's number: the identity in a video, the rank of the score in an image."""
+    return PERSON_COLOURS[number % len(PERSON_COLOURS)]
+
+
+def pose_metadata(skeleton: Skeleton) -> dict[str, Any]:
+    """Entries of a MetadataCatalog record; with it Detectron2's own Visualizer draws our Instances."""
+    return {
+        "thing_classes": ["person"],
+        "keypoint_names": list(skeleton.joints),
+        "keypoint_flip_map": list(skeleton.flip_pairs),
+        "keypoint_connection_rules": [(*bone, bone_colour(bone)) for bone in skeleton.bones],
+    }

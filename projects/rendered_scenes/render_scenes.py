@@ -19,14 +19,17 @@ import torch
 from scipy.spatial.transform import Rotation
 from tqdm import tqdm
 
-from lcrnet_d2.mocap import BrokenTakeError, distinct_poses, even_weights
-from lcrnet_d2.mocap.limb_turns import TurnTake, read_turns
+sys.path.append(str(Path(__file__).resolve().parents[2] / "datasets"))
+
+from lcrnet_d2.mocap import distinct_poses, even_weights
 from lcrnet_d2.structures import BODY13
+from rendered_scenes.limb_turns import TurnTake, read_turns
 from rendered_scenes.motions import Motions, split_of
 from rendered_scenes.scene import SPLITS
 from rendered_scenes.shards import SetPlan, render_set
 from rendered_scenes.shots import SHOTS
 from rendered_scenes.studio import StudioMaker
+from sources.mocap.take import BrokenTakeError
 
 _FPS = 10.0
 _MIN_DISTANCE = 0.05  # metres, between poses of the pool

@@ -9,9 +9,11 @@ import torch
 
 import add_pseudo_3d
 from lcrnet_d2.data.datasets.pose_json import load_pose_json
-from lcrnet_d2.mocap import PoseBase, PseudoPoseSearch, Take, random_views
+from lcrnet_d2.mocap import PoseBase, PseudoPoseSearch, random_views
 from lcrnet_d2.mocap.lifter import Lifter
 from lcrnet_d2.structures import BODY13
+from sources.mocap.take import Take
+from sources.mocap.takes import pose_base_of
 from tests_support import random_poses, standing_pose
 
 J = len(BODY13)
@@ -20,7 +22,7 @@ J = len(BODY13)
 @pytest.fixture
 def mocap(tmp_path: Path) -> Path:
     poses = random_poses(20, seed=0).double().numpy()
-    PoseBase.from_takes([Take(poses, np.arange(20), 120.0, "02_01.amc")]).save(tmp_path / "mocap.npz")
+    pose_base_of([Take(poses, np.arange(20), 120.0, "02_01.amc")]).save(tmp_path / "mocap.npz")
     return tmp_path / "mocap.npz"
 
 

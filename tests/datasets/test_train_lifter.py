@@ -8,9 +8,10 @@ import pytest
 import torch
 
 import train_lifter
-from lcrnet_d2.mocap import PoseBase, Take
 from lcrnet_d2.mocap.lifter import Lifter
 from lcrnet_d2.structures import BODY13
+from sources.mocap.take import Take
+from sources.mocap.takes import pose_base_of
 from tests_support import random_poses, write_tiny_set
 
 
@@ -21,7 +22,7 @@ def mocap(tmp_path: Path) -> Path:
     names = ("02_01.amc", "02_08.amc")
     assert [sum(name.encode()) % 12 == 0 for name in names] == [False, True]
     takes = [Take(part, np.arange(30), 120.0, name) for part, name in zip(np.split(poses, 2), names, strict=True)]
-    PoseBase.from_takes(takes).save(tmp_path / "mocap.npz")
+    pose_base_of(takes).save(tmp_path / "mocap.npz")
     return tmp_path / "mocap.npz"
 
 
@@ -51,7 +52,7 @@ def test_the_same_seed_gives_the_same_weights(mocap: Path, tmp_path: Path) -> No
 
 def test_a_base_without_held_out_takes_is_refused(tmp_path: Path) -> None:
     poses = random_poses(10, seed=0).double().numpy()
-    PoseBase.from_takes([Take(poses, np.arange(10), 120.0, "02_01.amc")]).save(tmp_path / "mocap.npz")
+    pose_base_of([Take(poses, np.arange(10), 120.0, "02_01.amc")]).save(tmp_path / "mocap.npz")
     with pytest.raises(SystemExit, match="one take in 12"):
         run(tmp_path / "mocap.npz", tmp_path / "lifter.npz")
 

@@ -4,10 +4,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lcrnet_d2.mocap import PoseBase, Take, distinct_poses, even_weights
+from lcrnet_d2.mocap import PoseBase, distinct_poses, even_weights
 from lcrnet_d2.mocap.virtual_views import view_rotations
 from lcrnet_d2.structures import BODY13, body_centre, pose_distance
 from lcrnet_d2.structures.pose_geometry import without_heading
+from sources.mocap.take import Take
+from sources.mocap.takes import pose_base_of
 from tests_support import random_poses
 
 
@@ -22,7 +24,7 @@ def base_of(count: int) -> PoseBase:
         Take(poses[:2], np.array([5, 17]), 120.0, "cmu/02/02_01.amc"),
         Take(poses[2:], np.arange(1, count - 1), 60.0, "hdm05/HDM_bd_squat_001.amc"),
     ]
-    return PoseBase.from_takes(takes)
+    return pose_base_of(takes)
 
 
 def test_poses_are_centred_and_keep_their_origin() -> None:
@@ -65,7 +67,7 @@ def test_damaged_files_are_refused(tmp_path) -> None:
 
 
 def test_no_takes_give_an_empty_base(tmp_path) -> None:
-    base = PoseBase.from_takes([])
+    base = pose_base_of([])
     base.save(tmp_path / "poses.npz")
     assert len(PoseBase.load(tmp_path / "poses.npz")) == 0 and len(distinct_poses(base.poses_3d, 0.03)) == 0
 

@@ -7,7 +7,7 @@ from scipy.optimize import lsq_linear
 
 from lcrnet_d2.mocap import PseudoPoseSearch, ViewBase, is_searchable, random_views
 from lcrnet_d2.mocap import pseudo_pose as module
-from lcrnet_d2.mocap.view_blocks import ExtentBuffers, runs
+from lcrnet_d2.mocap.pseudo_pose import ExtentBuffers, runs
 from lcrnet_d2.structures import BODY13, COCO17, body_centre
 from tests_support import random_poses
 

@@ -9,13 +9,13 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from lcrnet_d2.detected_people import DetectedPeople
-from lcrnet_d2.mocap.bvh import parse_bvh_nodes
 from lcrnet_d2.outputs.floor import find_floor
 from lcrnet_d2.outputs.pose_export import write_pose_files
 from lcrnet_d2.outputs.pose_file import PosedImage, read_poses
 from lcrnet_d2.placement import PinholeCamera
 from lcrnet_d2.structures import BODY13
 from people_support import standing_people
+from sources.mocap.bvh import parse_bvh_nodes
 from tests_support import standing_pose
 
 CAMERA_HEIGHT, PITCH = 1.6, 12.0  # m, degrees down

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lcrnet_d2.mocap.bvh import parse_bvh, parse_bvh_nodes, read_bvh
 from lcrnet_d2.outputs.pose_bvh import write_bvh
 from lcrnet_d2.structures import BODY13
+from sources.mocap.bvh import parse_bvh, parse_bvh_nodes, read_bvh
 from tests_support import random_poses, standing_pose
 
 LIMBS = [

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lcrnet_d2.mocap.bvh import read_bvh
 from lcrnet_d2.outputs.pose_bvh import motions_by_identity
 from lcrnet_d2.outputs.pose_export import PoseExport, write_pose_files
 from lcrnet_d2.outputs.pose_file import PosedImage, read_poses
 from lcrnet_d2.structures import BODY13, COCO17
 from people_support import standing_people
+from sources.mocap.bvh import read_bvh
 
 
 def walk(frames: list[int], identities: list[int], lift: float = 0.0) -> list[PosedImage]:

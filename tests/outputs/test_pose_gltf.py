@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from lcrnet_d2.mocap.bvh import parse_bvh_nodes
 from lcrnet_d2.outputs.pose_bvh import Motion, write_bvh
 from lcrnet_d2.outputs.pose_gltf import write_gltf
+from sources.mocap.bvh import parse_bvh_nodes
 from tests_support import random_poses
 
 pygltflib = pytest.importorskip("pygltflib")

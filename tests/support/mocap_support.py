@@ -6,9 +6,9 @@ import functools
 
 import numpy as np
 
-from lcrnet_d2.mocap.take import BrokenTakeError
-from lcrnet_d2.mocap.takes import TakeFile, find_takes
 from lcrnet_d2.structures import BODY13
+from sources.mocap.take import BrokenTakeError
+from sources.mocap.takes import TakeFile, find_takes
 from tests_support import REAL_DATA
 
 # bone: (parent, direction, length in m). y is up, the person faces +z, left is +x.

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import build_anchor_poses
-from lcrnet_d2.mocap import PoseBase, Take
 from lcrnet_d2.structures import BODY13, AnchorPoses
+from sources.mocap.take import Take
+from sources.mocap.takes import pose_base_of
 from tests_support import random_poses, standing_pose, write_tiny_set
 
 
@@ -41,7 +42,7 @@ def mocap_file(path: Path) -> Path:
     """CMU 01 stands; CMU 02 moves a little, in 20 poses."""
     poses = {"01_01.amc": standing_pose()[None], "02_01.amc": random_poses(20, seed=2)}
     takes = [Take(p.double().numpy(), np.arange(len(p)), 120.0, name) for name, p in poses.items()]
-    PoseBase.from_takes(takes).save(path)
+    pose_base_of(takes).save(path)
     return path
 
 

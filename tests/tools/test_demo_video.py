@@ -13,11 +13,11 @@ import pytest
 import lcrnet_d2.detection
 from demo_support import run
 from lcrnet_d2.detected_people import DetectedPeople
-from lcrnet_d2.mocap.bvh import parse_bvh_nodes
 from lcrnet_d2.outputs.pose_file import read_poses
 from lcrnet_d2.video.frames import VideoReader
 from lcrnet_d2.video.tracking import PoseTracker
 from lcrnet_d2.visualization import common_bounds, scene_of
+from sources.mocap.bvh import parse_bvh_nodes
 
 pytestmark = pytest.mark.usefixtures("no_log_handlers")
 

@@ -19,8 +19,9 @@ from lcrnet_d2.config import load_config
 from lcrnet_d2.data.datasets.builtin import register_pose_file, register_pose_files
 from lcrnet_d2.data.datasets.pose_json import load_pose_json
 from lcrnet_d2.engine import LCRNetTrainer
-from lcrnet_d2.mocap import PoseBase, Take
 from lcrnet_d2.structures import BODY13, MPII16
+from sources.mocap.take import Take
+from sources.mocap.takes import pose_base_of
 from tests_support import random_poses, seen_at
 
 
@@ -50,7 +51,7 @@ def mpii(folder: Path) -> Path:
     arguments = [str(folder / "people.json"), "--images", str(folder), "--output", str(folder / "mpii")]
     assert prepare_mpii.main([*arguments, "--validation-images", str(folder / "none.txt")]) == 0
     takes = [Take(random_poses(30, seed=2).double().numpy(), np.arange(30), 120.0, "02_01.amc")]
-    PoseBase.from_takes(takes).save(folder / "mocap.npz")
+    pose_base_of(takes).save(folder / "mocap.npz")
     output = folder / "mpii_3d.json"
     arguments = [str(folder / "mpii" / "train.json"), "--mocap", str(folder / "mocap.npz"), "--views", "2e3"]
     assert add_pseudo_3d.main([*arguments, "--device", "cpu", "--output", str(output)]) == 0

@@ -14,8 +14,9 @@ from scipy.spatial.transform import Rotation
 
 from lcrnet_d2.structures import BODY13
 from lcrnet_d2.structures.bounded_files import read_npz
-from lcrnet_d2.structures.limb_parts import PARTS
 from lcrnet_d2.structures.whole_files import save_npz
+
+from .limb_parts import PARTS
 
 __all__ = ["TEST_SUBJECTS", "VAL_TAKES_EVERY", "Motions", "split_of"]
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
-from lcrnet_d2.structures.limb_parts import PARTS, turn_between
-
 from .body_model import BodyModel, RestBody
+from .limb_parts import PARTS, turn_between
 
 __all__ = ["bone_turns"]
 

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from lcrnet_d2.structures import BODY13
-from lcrnet_d2.structures.limb_parts import PARTS
+from rendered_scenes.limb_parts import PARTS
 from rendered_scenes.motions import Motions
 
 _ARM = ("humerus", "radius", "wrist")

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lcrnet_d2.mocap.limb_turns import TurnTake
 from lcrnet_d2.structures import BODY13
-from lcrnet_d2.structures.limb_parts import PARTS
 from render_scenes import motions_of, parse_arguments, prepare_motions
+from rendered_scenes.limb_parts import PARTS
+from rendered_scenes.limb_turns import TurnTake
 
 
 def take_of(poses: np.ndarray) -> TurnTake:

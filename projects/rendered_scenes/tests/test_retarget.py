@@ -7,8 +7,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from lcrnet_d2.structures import BODY13
-from lcrnet_d2.structures.limb_parts import PARTS
 from rendered_scenes.body_model import Phenotype
+from rendered_scenes.limb_parts import PARTS
 from rendered_scenes.retarget import bone_turns
 from rendered_scenes.scene import Studio
 

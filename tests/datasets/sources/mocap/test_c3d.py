@@ -1,5 +1,7 @@
 import math
+import multiprocessing
 import os
+import signal
 import struct
 import time
 from functools import partial
@@ -11,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lcrnet_d2.mocap import BrokenTakeError
-from lcrnet_d2.mocap.c3d import _check_size, joints_from_markers, parse_c3d
-from lcrnet_d2.mocap.takes import read_take
 from lcrnet_d2.structures import BODY13
 from mocap_support import real_file
+from sources.mocap.c3d import _check_size, joints_from_markers, parse_c3d, read_apart
+from sources.mocap.take import BrokenTakeError
+from sources.mocap.takes import read_take
 from tests_support import needs_real_data
 
 # A standing person in metres, z up, facing +x, left is +y; (x, |y|, z) of the left markers.
@@ -245,3 +247,33 @@ def test_a_file_that_ezc3d_crashes_or_hangs_on(tmp_path, monkeypatch, reader, me
     monkeypatch.setattr("ezc3d.c3d", lambda path: reader())
     with pytest.raises(BrokenTakeError, match=message):
         parse_c3d(data, "a.c3d")
+
+
+def crash() -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def refuse() -> None:
+    raise KeyError("POINT")
+
+
+def test_the_content_comes_back_from_another_process() -> None:
+    assert read_apart(20, divmod, 17, 5) == (3, 2)
+    assert read_apart(20, sorted, [1, 3, 2], reverse=True) == [3, 2, 1]
+    assert read_apart(20, os.getpid) != os.getpid()
+
+
+def test_the_readers_own_error_comes_back() -> None:
+    with pytest.raises(KeyError, match="POINT"):
+        read_apart(20, refuse)
+
+
+def test_a_crash_is_an_error() -> None:
+    with pytest.raises(RuntimeError, match="killed the process"):
+        read_apart(20, crash)
+
+
+def test_a_reader_that_hangs_is_killed() -> None:
+    with pytest.raises(RuntimeError, match="more than 1 s"):
+        read_apart(1, time.sleep, 60)
+    assert not multiprocessing.active_children()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lcrnet_d2.structures.limb_parts import turn_between
+from rendered_scenes.limb_parts import turn_between
 
 
 def test_the_smallest_turn_between_directions() -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lcrnet_d2.mocap import BrokenTakeError, Take, read_takes
-from lcrnet_d2.mocap import takes as takes_module
-from lcrnet_d2.mocap.takes import find_takes, read_take, subject_of
 from mocap_support import amc, asf
+from sources.mocap import takes as takes_module
+from sources.mocap.take import BrokenTakeError, Take
+from sources.mocap.takes import find_takes, read_take, read_takes, subject_of
 
 FILES = {"02/02_01.amc": amc([{}] * 24), "02/02.asf": asf(), "02/02_02.amc": amc([{}] * 12)}
 

@@ -1,7 +1,7 @@
 """BVH: a tree of joints with offsets, and one line of channel values per frame.
 
 Own reader: the library pybvh 0.9 refuses joints that move (11 of 15 MakeHuman poses tried, of Blender's exporter)
-and names no line of a broken motion; it agrees with this reader to 1e-9 where it reads (tests/mocap/test_bvh.py).
+and names no line of a broken motion; it agrees with this reader to 1e-9 where it reads (test_bvh.py).
 Shapes: F frames, B nodes, J joints of BODY13.
 """
 
@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..structures import BODY13
-from .kinematics import NodeTree, end_of, euler_rotations
-from .rigs import RIGS, Rig, find_rig
+from lcrnet_d2.structures import BODY13
+
+from .rigs import RIGS, NodeTree, Rig, end_of, euler_rotations, find_rig
 from .take import BrokenTakeError, Take, body_take, check_places, numbers, text_of, turned_upright
 
 __all__ = ["KNOWN_UNITS", "BvhMotion", "parse_bvh", "parse_bvh_nodes", "read_bvh"]

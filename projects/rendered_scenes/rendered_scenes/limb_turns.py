@@ -1,7 +1,7 @@
 """How each limb of an ASF/AMC take is turned in space, in a form that any body can be posed with.
 
 Skeletons differ in their rest poses (CMU's thighs are spread by 20 degrees). Here every turn starts from the
-canonical pose of structures/limb_parts.py instead. Shapes: F frames, T turning parts, J joints of BODY13.
+canonical pose of limb_parts.py instead. Shapes: F frames, T turning parts, J joints of BODY13.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..structures.limb_parts import PARTS, turn_between
-from .asf import AsfSkeleton, parse_asf
-from .asf_amc import DEFAULT_FPS, parse_amc_rotations
-from .kinematics import NodeTree
-from .rigs import find_rig
-from .take import BrokenTakeError, body_take, to_camera_axes
-from .takes import TakeFile, find_takes, subject_of
+from sources.mocap.asf_amc import DEFAULT_FPS, AsfSkeleton, parse_amc_rotations, parse_asf
+from sources.mocap.rigs import NodeTree, find_rig
+from sources.mocap.take import BrokenTakeError, body_take, to_camera_axes
+from sources.mocap.takes import TakeFile, find_takes, subject_of
+
+from .limb_parts import PARTS, turn_between
 
 __all__ = ["CANONICAL_DIRECTIONS", "TurnTake", "read_turns"]
 

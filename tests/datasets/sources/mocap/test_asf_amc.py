@@ -3,12 +3,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lcrnet_d2.mocap import BrokenTakeError, Take
-from lcrnet_d2.mocap.asf import parse_asf
-from lcrnet_d2.mocap.asf_amc import parse_amc
-from lcrnet_d2.mocap.takes import read_take
 from lcrnet_d2.structures import BODY13
 from mocap_support import amc, asf, joint, real_file
+from sources.mocap.asf_amc import parse_amc, parse_asf
+from sources.mocap.take import BrokenTakeError, Take
+from sources.mocap.takes import read_take
 from tests_support import needs_real_data
 
 

@@ -3,8 +3,9 @@ import pickle
 import numpy as np
 import pytest
 
-from lcrnet_d2.mocap.take import (
-    UP_TO_CAMERA,
+from lcrnet_d2.structures import BODY13
+from lcrnet_d2.structures.pose_geometry import UP_TO_CAMERA
+from sources.mocap.take import (
     BrokenTakeError,
     Take,
     body_take,
@@ -13,7 +14,6 @@ from lcrnet_d2.mocap.take import (
     to_camera_axes,
     turned_upright,
 )
-from lcrnet_d2.structures import BODY13
 
 
 def a_take(frames: int, fps: float) -> Take:

@@ -1,6 +1,7 @@
 """C3D: markers on the skin, turned into joints by the rule of `joints_from_markers`.
 
-Files are read by ezc3d (an extra dependency: pip install -e '.[mocap]'). Marker names are those of the Vicon
+Files are read by ezc3d (an extra dependency: pip install -e '.[mocap]'), in a process of its own: on a damaged file it
+may crash or never come back. Marker names are those of the Vicon
 set used by CMU (41 markers) and HDM05 (the same 41 and unnamed ones), or of Plug-in Gait, with any prefix
 ("Daniel:LFHD").
 Shapes: F frames, J joints of BODY13, M markers.
@@ -8,19 +9,25 @@ Shapes: F frames, J joints of BODY13, M markers.
 
 from __future__ import annotations
 
+import faulthandler
+import math
+import multiprocessing
 import struct
+import sys
 import tempfile
+from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from ..structures import BODY13
-from .c3d_mips import MIPS, as_intel
-from .guarded_reading import read_apart
-from .take import UP_TO_CAMERA, BrokenTakeError, Take, body_take, turned_upright
+from lcrnet_d2.structures import BODY13
+from lcrnet_d2.structures.pose_geometry import UP_TO_CAMERA
 
-__all__ = ["MARKERS", "joints_from_markers", "parse_c3d", "read_c3d"]
+from .take import BrokenTakeError, Take, body_take, turned_upright
+
+__all__ = ["MARKERS", "joints_from_markers", "parse_c3d", "read_apart", "read_c3d"]
 
 #: Markers the rule needs.
 MARKERS: tuple[str, ...] = (
@@ -33,14 +40,23 @@ _OTHER_NAMES = {"LFWT": ("LASI",), "RFWT": ("RASI",), "LBWT": ("LPSI", "SACR"), 
 #: Plug-in Gait has none of these; the foot's side direction is then taken from the waist.
 _NOT_NEEDED = ("LMT5", "RMT5")
 
+#: Numbers of processors in a file: Intel's, and that of MIPS machines (SGI), whose bytes stand the other way round.
+_INTEL, MIPS = 84, 86
+_HEADER_FLOATS = (12, 20)  # scale, frames per second
+_HEADER_WORDS = (2, 4, 6, 8, 10, 16, 18)
 #: Byte of the processor -> byte with the sign of the header's scale: Intel, DEC (its words are swapped), MIPS.
-_SIGN_BYTE = {84: 15, 85: 13, MIPS: 12}
+_SIGN_BYTE = {_INTEL: 15, 85: 13, MIPS: 12}
 _METRES = {"m": 1.0, "dm": 0.1, "cm": 0.01, "mm": 0.001}
 _SHANK_M = 0.4  # from KNE to ANK; units differ by 10, so whatever has legs is told apart
 _BLOCK = 512
 _MAX_BYTES = 512 * 2**20
 # Seconds that ezc3d may take, whatever the size of the file, and for each MB: a hundred times what it takes.
 _SECONDS, _SECONDS_PER_MB = 10.0, 2.0
+
+Content = TypeVar("Content")
+
+#: A fork takes some ms, as all that the reader needs is loaded; elsewhere than on Linux libraries do not survive it.
+_CONTEXT = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
 
 _MAX_REACH = 2.0  # metres from the body's median; a joint farther away has a marker astray
 
@@ -267,3 +283,98 @@ def _columns(labels: list[str], source: str) -> dict[str, int]:
             f"needs each of {list(MARKERS)} once",
         )
     return {marker: plain.index(there[0]) for marker, there in names.items() if there}
+
+
+def read_apart(seconds: float, read: Callable[..., Content], *arguments: Any, **options: Any) -> Content:
+    """What `read(*arguments, **options)` returns or raises, in a process that is killed after so many seconds.
+
+    A daemonic process, which may have no children, reads by itself.
+
+    Args:
+        seconds: time limit; the file's reader is killed, however it hangs.
+        read: a function that can be pickled, as can what it returns.
+
+    Raises:
+        RuntimeError: reading killed the process, or took longer.
+    """
+    if multiprocessing.current_process().daemon:
+        return read(*arguments, **options)
+    receiver, sender = _CONTEXT.Pipe(duplex=False)
+    process = _CONTEXT.Process(target=_answer, args=(sender, read, arguments, options))
+    try:
+        process.start()
+        sender.close()  # the reader's end alone is left, and closes when it dies
+        if not receiver.poll(seconds):
+            raise RuntimeError(f"reading it takes more than {seconds:.0f} s")
+        came_back, content = receiver.recv()
+    except EOFError:
+        raise RuntimeError("reading it killed the process") from None
+    finally:
+        receiver.close()
+        if process.pid is not None:
+            process.kill()
+            process.join()
+    if not came_back:
+        raise content
+    return content
+
+
+def _answer(sender: Connection, read: Callable[..., Any], arguments: tuple, options: dict[str, Any]) -> None:
+    faulthandler.disable()  # the caller says what happened; a trace of the child would look like a crash of the program
+    try:
+        answer = True, read(*arguments, **options)
+    except Exception as error:  # the caller's to judge
+        answer = False, error
+    sender.send(answer)
+
+
+def as_intel(data: bytes) -> bytes:
+    """The same recording as an Intel machine writes it: ezc3d 1.7 reads Intel's and DEC's alone.
+
+    Args:
+        data: a file whose processor is `MIPS`.
+
+    Raises:
+        ValueError: its parameters do not lie within it.
+    """
+    turned = bytearray(data)
+    for at in _HEADER_WORDS:
+        turned[at : at + 2] = data[at : at + 2][::-1]
+    for at in _HEADER_FLOATS:
+        turned[at : at + 4] = data[at : at + 4][::-1]
+    parameters = (data[0] - 1) * _BLOCK
+    turned[parameters + 3] = _INTEL
+    try:
+        _turn_parameters(turned, data, parameters + 4)
+    except (struct.error, IndexError) as error:
+        raise ValueError("its parameters end outside it") from error
+    start = (struct.unpack_from(">H", data, 16)[0] - 1) * _BLOCK
+    as_floats = struct.unpack_from(">f", data, 12)[0] < 0  # a negative scale says: floats, not integers
+    _turn(turned, start, 4 if as_floats else 2, (len(data) - start) // (4 if as_floats else 2))
+    return bytes(turned)
+
+
+def _turn_parameters(turned: bytearray, data: bytes, at: int) -> None:
+    """Groups and parameters: length of the name, number of the group (negative: the group itself), name, step to the
+    next; of a parameter then bytes per value (-1 for letters), number of dimensions, dimensions, values."""
+    while data[at]:
+        named = at + 2 + abs(struct.unpack_from("b", data, at)[0])  # negative: locked
+        (step,) = struct.unpack_from(">h", data, named)
+        _turn(turned, named, 2, 1)
+        if struct.unpack_from("b", data, at + 1)[0] > 0:
+            size, dimensions = struct.unpack_from("bB", data, named + 2)
+            values = named + 4 + dimensions
+            _turn(turned, values, abs(size), math.prod(data[named + 4 : values]))
+        if step <= 0:
+            return
+        at = named + step
+
+
+def _turn(turned: bytearray, start: int, size: int, count: int) -> None:
+    """Turns `count` numbers of `size` bytes round."""
+    end = start + size * count
+    if end > len(turned):
+        raise IndexError(end)
+    numbers = bytes(turned[start:end])
+    for k in range(size):
+        turned[start + k : end : size] = numbers[size - 1 - k :: size]

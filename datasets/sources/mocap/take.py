@@ -10,23 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..structures import BODY13
+from lcrnet_d2.structures import BODY13
+from lcrnet_d2.structures.pose_geometry import UP_TO_CAMERA
 
-__all__ = ["UP_TO_CAMERA", "BrokenTakeError", "Take", "body_take", "bounded_text", "check_places", "numbers"]
-__all__ += ["text_of", "to_camera_axes", "turned_upright"]
-
-#: Axis that points up -> row-by-row rotation from right-handed studio axes to camera axes (x right, y down, z away).
-#: "y": half a turn about x, (x, y, z) -> (x, -y, -z). A person of the usual rest pose (facing +z, left
-#: hand at +x) then faces the camera, left hand on the right of the picture.
-#: "z": a quarter turn about x, (x, y, z) -> (x, -z, y): who faces -y faces the camera.
-UP_TO_CAMERA: dict[str, np.ndarray] = {
-    "x": np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]),
-    "y": np.array([[1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, -1.0]]),
-    "z": np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]]),
-    "-x": np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]),
-    "-y": np.eye(3),
-    "-z": np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]]),
-}
+__all__ = ["BrokenTakeError", "Take", "body_take", "bounded_text", "check_places", "numbers", "text_of"]
+__all__ += ["to_camera_axes", "turned_upright"]
 
 #: Who is upright in fewer of the frames (the head within 60 degrees above the hips) lies, or the wrong axis is taken
 #: for up: of 538 takes of CMU and HDM05, lying down among them, the least is 0.33.

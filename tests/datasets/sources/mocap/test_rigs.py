@@ -3,11 +3,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from lcrnet_d2.mocap import BrokenTakeError
-from lcrnet_d2.mocap.kinematics import NodeTree
-from lcrnet_d2.mocap.rigs import RIGS, Rig, find_rig, read_rig
 from lcrnet_d2.structures import BODY13
+from sources.mocap.rigs import RIGS, NodeTree, Rig, euler_rotations, find_rig, read_rig
+from sources.mocap.take import BrokenTakeError
 
 
 def tree_of(rig: Rig, prefix: str = "") -> NodeTree:
@@ -118,3 +119,35 @@ def test_a_joint_named_twice_is_refused() -> None:
     doubled = NodeTree((*tree.names, tree.names[1]), (*tree.parents, 0), np.vstack([tree.offsets, tree.offsets[1]]))
     with pytest.raises(BrokenTakeError, match="named twice"):
         find_rig(doubled, "a.bvh")
+
+
+ARM = NodeTree(("root", "elbow", "elbow end"), (-1, 0, 1), np.array([[0.0, 0, 0], [1, 0, 0], [1, 0, 0]]))
+QUARTER_ABOUT_Z = np.array([[[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]])
+
+
+def axis_rotation(axis: int, degrees: float) -> np.ndarray:
+    c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    a, b = [(1, 2), (2, 0), (0, 1)][axis]
+    rotation = np.eye(3)
+    rotation[a, a], rotation[a, b], rotation[b, a], rotation[b, b] = c, -s, s, c
+    return rotation
+
+
+def test_a_bent_elbow() -> None:
+    places = ARM.positions({"elbow": QUARTER_ABOUT_Z}, np.zeros((1, 3)))[0]
+    assert np.allclose(places, [[0, 0, 0], [1, 0, 0], [1, 1, 0]])
+
+
+def test_turns_add_up_along_the_arm() -> None:
+    places = ARM.positions({"root": QUARTER_ABOUT_Z, "elbow": QUARTER_ABOUT_Z}, np.ones((1, 3)))[0]
+    assert np.allclose(places, [[1, 1, 1], [1, 2, 1], [0, 2, 1]])
+
+
+@given(st.permutations("xyz"), st.lists(st.floats(-720, 720), min_size=3, max_size=3))
+@settings(max_examples=50)
+def test_orders_against_products_of_single_turns(order: list[str], degrees: list[float]) -> None:
+    singles = [axis_rotation("xyz".index(a), d) for a, d in zip(order, degrees, strict=True)]
+    moving, fixed = singles[0] @ singles[1] @ singles[2], singles[2] @ singles[1] @ singles[0]
+    angles = np.array([degrees])
+    assert np.allclose(euler_rotations(angles, "".join(order).upper())[0], moving, atol=1e-9)
+    assert np.allclose(euler_rotations(angles, "".join(order))[0], fixed, atol=1e-9)

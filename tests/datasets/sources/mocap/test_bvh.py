@@ -3,11 +3,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lcrnet_d2.mocap import BrokenTakeError
-from lcrnet_d2.mocap.bvh import parse_bvh, parse_bvh_nodes
-from lcrnet_d2.mocap.takes import read_take
 from lcrnet_d2.structures import BODY13, centre_poses
 from mocap_support import joint, real_file
+from sources.mocap.bvh import parse_bvh, parse_bvh_nodes
+from sources.mocap.take import BrokenTakeError
+from sources.mocap.takes import read_take
 from tests_support import needs_real_data
 
 # joint: (parent, offset in cm). y is up, the person faces +z, left is +x.

@@ -19,14 +19,19 @@ from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from .asf import parse_asf
-from .asf_amc import DEFAULT_FPS, parse_amc
+import numpy as np
+import torch
+
+from lcrnet_d2.mocap import PoseBase
+from lcrnet_d2.structures import BODY13, centre_poses
+
+from .asf_amc import DEFAULT_FPS, parse_amc, parse_asf
 from .bvh import parse_bvh
 from .c3d import parse_c3d
 from .rigs import Rig
 from .take import BrokenTakeError, Take
 
-__all__ = ["TakeFile", "find_takes", "read_take", "read_takes", "subject_of"]
+__all__ = ["TakeFile", "find_takes", "pose_base_of", "read_take", "read_takes", "subject_of"]
 
 _MOTION = (".amc", ".bvh", ".c3d")
 _MAX_MEMBER_BYTES = 512 * 2**20
@@ -128,6 +133,20 @@ def read_takes(
                 pool = ProcessPoolExecutor(workers)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def pose_base_of(takes: Sequence[Take]) -> PoseBase:
+    """All poses of the takes, centred."""
+    lengths = [len(take) for take in takes]
+    poses = np.concatenate([take.poses_3d for take in takes] or [np.zeros((0, len(BODY13), 3))])
+    return PoseBase(
+        poses_3d=centre_poses(torch.from_numpy(poses), BODY13).float(),
+        take_index=torch.repeat_interleave(torch.arange(len(takes)), torch.tensor(lengths, dtype=torch.long)),
+        frames=torch.from_numpy(np.concatenate([t.frames for t in takes] or [np.zeros(0)])).long(),
+        sources=tuple(take.source for take in takes),
+        subjects=tuple(subject_of(take.source) for take in takes),
+        fps=tuple(take.fps for take in takes),
+    )
 
 
 def subject_of(source: str) -> str:

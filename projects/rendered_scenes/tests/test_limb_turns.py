@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lcrnet_d2.mocap import BrokenTakeError
-from lcrnet_d2.mocap.limb_turns import CANONICAL_DIRECTIONS, TurnTake, read_turns
 from lcrnet_d2.structures import BODY13
-from lcrnet_d2.structures.limb_parts import PARTS
+from rendered_scenes.limb_parts import PARTS
+from rendered_scenes.limb_turns import CANONICAL_DIRECTIONS, TurnTake, read_turns
+from sources.mocap.take import BrokenTakeError
 from tests_support import REAL_DATA, needs_real_data
 
 _BONES = {"femur": ("hip", "knee"), "tibia": ("knee", "ankle"), "humerus": ("shoulder", "elbow")}
