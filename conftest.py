@@ -7,8 +7,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+from lcrnet_d2.data.anchor_clustering import cluster_poses
 from lcrnet_d2.structures import BODY13, AnchorPoses
-from lcrnet_d2.structures.anchor_clustering import cluster_poses
 from tests_support import random_poses, seen_at
 
 # Hypothesis fails an example that takes more than 200 ms, which a busy machine makes of any.

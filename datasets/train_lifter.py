@@ -28,8 +28,8 @@ from lcrnet_d2.evaluation import mpjpe
 from lcrnet_d2.evaluation.depth_metrics import depth_metrics
 from lcrnet_d2.mocap import PoseBase, even_weights
 from lcrnet_d2.mocap.lifter import Lifter, LifterOutputs, normalised
-from lcrnet_d2.mocap.perspective_people import PerspectivePeople, SeenPeople, body_lengths
 from lcrnet_d2.structures import BODY13
+from perspective_people import PerspectivePeople, SeenPeople, body_lengths
 
 _HELD_OUT_EVERY = 12
 

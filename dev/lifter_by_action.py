@@ -21,8 +21,8 @@ from lcrnet_d2.evaluation import mpjpe
 from lcrnet_d2.evaluation.depth_metrics import depth_metrics
 from lcrnet_d2.evaluation.report import markdown_table, mean_with_interval
 from lcrnet_d2.mocap import Lifter, PoseBase, PseudoPoseSearch, ViewRanges, random_views
-from lcrnet_d2.mocap.perspective_people import PerspectivePeople
 from lcrnet_d2.structures import BODY13
+from perspective_people import PerspectivePeople
 
 _RANGES = ViewRanges(elevation=(-30.0, 60.0), roll=(-180.0, 180.0))
 

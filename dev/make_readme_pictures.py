@@ -26,6 +26,7 @@ import torch
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tools"))
 
 from lcrnet_d2.data import read_image
+from lcrnet_d2.data.anchor_clustering import cluster_poses, with_mirrored
 from lcrnet_d2.data.synthetic.scene import SyntheticScene, make_scene
 from lcrnet_d2.demo import check_writable, find_images
 from lcrnet_d2.detected_people import DetectedPeople, points_in_image
@@ -33,7 +34,6 @@ from lcrnet_d2.outputs.html_viewer import write_html
 from lcrnet_d2.placement import PinholeCamera
 from lcrnet_d2.predictor import PosePredictor
 from lcrnet_d2.structures import BODY13, AnchorPoses
-from lcrnet_d2.structures.anchor_clustering import cluster_poses, with_mirrored
 from lcrnet_d2.structures.whole_files import whole_file
 from lcrnet_d2.visualization import anchor_sheet, draw_people, encoded_jpeg
 

@@ -16,7 +16,7 @@ except ImportError as error:
         "docs/INSTALL.md has the way without a compiler."
     ) from error
 
-from .checkpoint import path_handler  # noqa: F401  lcrnet://
+from .checkpoint import catalogue  # noqa: F401  lcrnet://
 from .config import add_lcrnet_config
 from .data import LCRNetDatasetMapper
 from .data.synthetic import register_synthetic_sets

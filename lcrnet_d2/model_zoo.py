@@ -16,8 +16,7 @@ from torch import nn
 
 from . import modeling  # noqa: F401  registers the parts that configs name
 from .checkpoint import LCRNetCheckpointer
-from .checkpoint.catalogue import CATALOGUE, find_model
-from .checkpoint.path_handler import ANCHOR_POSES_OF, LCRNET_WEIGHTS
+from .checkpoint.catalogue import ANCHOR_POSES_OF, CATALOGUE, LCRNET_WEIGHTS, find_model
 from .config import CONFIGS, load_config
 
 __all__ = ["get", "get_checkpoint_url", "get_config", "names"]

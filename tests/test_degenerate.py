@@ -9,10 +9,10 @@ from detectron2.structures import Instances
 from detectron2.utils.events import EventStorage
 
 from lcrnet_d2.data import PoseTargets, TilePeople
+from lcrnet_d2.data.anchor_clustering import cluster_poses
 from lcrnet_d2.modeling import LCROutputLayers, PoseTransform, integrate_pose_proposals
 from lcrnet_d2.modeling.labelling import SampledBoxes
 from lcrnet_d2.structures import BODY13, AnchorPoses, margin_box
-from lcrnet_d2.structures.anchor_clustering import cluster_poses
 from tests_support import random_poses, seen_at, standing_pose
 
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from detectron2.data import DatasetCatalog
 
+from lcrnet_d2.data.anchor_clustering import cluster_poses
 from lcrnet_d2.engine import LCRNetTrainer, evaluate_model, score_thresholds
 from lcrnet_d2.evaluation import PoseEvaluator
 from lcrnet_d2.structures import BODY13, H36M17, Skeleton
-from lcrnet_d2.structures.anchor_clustering import cluster_poses
 from lcrnet_d2.training.hooks import ResumableBestCheckpointer
 from tests_support import random_poses, seen_at
 from training_support import new_trainer, tiny_config, train, untrained_model

@@ -8,8 +8,7 @@ from detectron2.modeling import build_model
 
 from lcrnet_d2 import model_zoo
 from lcrnet_d2.checkpoint import catalogue
-from lcrnet_d2.checkpoint.catalogue import CATALOGUE, PublishedFile, PublishedModel
-from lcrnet_d2.checkpoint.path_handler import file_sha256
+from lcrnet_d2.checkpoint.catalogue import CATALOGUE, PublishedFile, PublishedModel, file_sha256
 from lcrnet_d2.checkpoint.small_checkpoint import small_model, write_model
 from lcrnet_d2.config import CONFIGS, load_config
 from lcrnet_d2.data import load_anchor_poses

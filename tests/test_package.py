@@ -55,7 +55,7 @@ def test_an_installed_wheel_brings_its_configs_and_models_and_loads_little(tmp_p
 def check_loaded(package: Path, files: list[Path]) -> None:
     """At most 45 modules and 6,000 lines of the package: no renderer, no motion capture, no evaluation."""
     loaded = {file.relative_to(package).as_posix() for file in files}
-    assert "modeling/roi_heads.py" in loaded and "data/synthetic/builtin.py" in loaded
+    assert "modeling/roi_heads.py" in loaded and "data/synthetic/__init__.py" in loaded
     rooms = {name.split("/")[0] for name in loaded if "/" in name}
     assert rooms == {"checkpoint", "data", "modeling", "structures"}
     assert not loaded & {"data/synthetic/renderer.py", "data/synthetic/scene.py"}

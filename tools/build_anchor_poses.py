@@ -25,12 +25,11 @@ from torch import Tensor
 
 import lcrnet_d2  # noqa: F401  registers the data sets
 from lcrnet_d2.command_line import run_command
+from lcrnet_d2.data.anchor_clustering import MAX_POSES, cluster_poses, known_poses, with_mirrored
 from lcrnet_d2.data.datasets.pose_json import load_pose_json
-from lcrnet_d2.data.known_poses import MAX_POSES, known_poses
 from lcrnet_d2.demo import check_writable
 from lcrnet_d2.mocap import PoseBase, ViewRanges, random_views
 from lcrnet_d2.structures import BODY13, SKELETONS, AnchorPoses, Skeleton
-from lcrnet_d2.structures.anchor_clustering import cluster_poses, with_mirrored
 from lcrnet_d2.visualization import anchor_sheet, write_image
 
 

@@ -11,16 +11,17 @@ from typing import NamedTuple
 from torch import Tensor
 
 from lcrnet_d2.checkpoint.array_pickle import load_torch_file
-from lcrnet_d2.checkpoint.efficientnet_lite import EFFICIENTNET_LITE_PREPROCESSING, convert_efficientnet_lite
-from lcrnet_d2.checkpoint.movenet import MOVENET_PREPROCESSING, convert_movenet
-from lcrnet_d2.checkpoint.small_checkpoint import write_model
-from lcrnet_d2.checkpoint.tfjs_graph import read_graph_weights
-from lcrnet_d2.checkpoint.torchvision_backbones import (
+from lcrnet_d2.checkpoint.backbone_weights import (
+    EFFICIENTNET_LITE_PREPROCESSING,
     RESNET_PREPROCESSING,
     TORCHVISION_PREPROCESSING,
+    convert_efficientnet_lite,
     convert_torchvision_resnet,
     convert_torchvision_vgg16,
 )
+from lcrnet_d2.checkpoint.movenet import MOVENET_PREPROCESSING, convert_movenet
+from lcrnet_d2.checkpoint.small_checkpoint import write_model
+from lcrnet_d2.checkpoint.tfjs_graph import read_graph_weights
 from lcrnet_d2.structures import SKELETONS, Skeleton
 
 EXAMPLES = """examples:

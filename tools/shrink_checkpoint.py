@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lcrnet_d2.checkpoint.path_handler import file_sha256
+from lcrnet_d2.checkpoint.catalogue import file_sha256
 from lcrnet_d2.checkpoint.small_checkpoint import count_parameters, read_model, small_model, write_model
 from lcrnet_d2.command_line import run_command
 

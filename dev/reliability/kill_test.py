@@ -30,11 +30,11 @@ from detectron2.engine import HookBase, default_setup
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from lcrnet_d2.config import load_config
+from lcrnet_d2.data.anchor_clustering import cluster_poses
 from lcrnet_d2.data.datasets.builtin import register_pose_files
 from lcrnet_d2.data.synthetic.dataset import make_synthetic_set
 from lcrnet_d2.engine import LCRNetTrainer
 from lcrnet_d2.structures import BODY13
-from lcrnet_d2.structures.anchor_clustering import cluster_poses
 from lcrnet_d2.structures.whole_files import write_json
 
 PERIOD = 2

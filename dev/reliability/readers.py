@@ -27,12 +27,12 @@ from test_c3d import as_mips, c3d
 
 from lcrnet_d2.checkpoint.array_pickle import load_array_pickle, load_torch_file
 from lcrnet_d2.checkpoint.tfjs_graph import read_graph_weights
+from lcrnet_d2.data.anchor_clustering import cluster_poses
 from lcrnet_d2.data.datasets.pose_json import PoseFileError, load_pose_json
 from lcrnet_d2.data.images import ImageFileError, read_image
 from lcrnet_d2.evaluation.predictions import load_predictions, read_coco_results
 from lcrnet_d2.mocap import Lifter, PoseBase
 from lcrnet_d2.structures import BODY13, COCO17, AnchorPoses
-from lcrnet_d2.structures.anchor_clustering import cluster_poses
 from lcrnet_d2.video.frames import VideoError, VideoReader, VideoWriter
 from mocap_support import amc, asf
 from sources.coco import read_coco

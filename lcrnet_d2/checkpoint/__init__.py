@@ -1,14 +1,14 @@
 """Weights: our checkpoints, published ones, and converters of others' networks.
 
-Importing `path_handler` from here registers lcrnet://; the names below are loaded when they are first used.
+Importing `catalogue` from here registers lcrnet://; the names below are loaded when they are first used.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .catalogue import LCRNET_WEIGHTS
     from .checkpointer import BEST_CHECKPOINT, LCRNetCheckpointer, without_wrapper
-    from .path_handler import LCRNET_WEIGHTS
 
 __all__ = [
     "BEST_CHECKPOINT",
@@ -19,7 +19,7 @@ __all__ = [
 
 _LOADED_ON_USE = {
     "BEST_CHECKPOINT": "checkpointer",
-    "LCRNET_WEIGHTS": "path_handler",
+    "LCRNET_WEIGHTS": "catalogue",
     "LCRNetCheckpointer": "checkpointer",
     "without_wrapper": "checkpointer",
 }

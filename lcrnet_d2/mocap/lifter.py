@@ -2,7 +2,7 @@
 
 It reads the joints of one person and how far each can be trusted, and answers with the 3D pose, how uncertain each
 joint is along each axis, and the 2D of joints that are not annotated. datasets/train_lifter.py trains it on people
-made of motion capture (perspective_people.py).
+made of motion capture (datasets/perspective_people.py).
 
 Shapes: N people, J joints.
 """

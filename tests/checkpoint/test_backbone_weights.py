@@ -3,8 +3,7 @@ import torch
 from detectron2.modeling import FPN
 from torch import nn
 
-from lcrnet_d2.checkpoint.backbone_weights import backbone_weights, fit_to_module
-from lcrnet_d2.checkpoint.efficientnet_lite import efficientnet_lite_weights
+from lcrnet_d2.checkpoint.backbone_weights import backbone_weights, efficientnet_lite_weights, fit_to_module, renamed
 from lcrnet_d2.modeling.inverted_residuals import InvertedResiduals
 from lcrnet_d2.modeling.vgg import VGG16
 from tests_support import needs_lite_weights
@@ -75,3 +74,12 @@ def test_absent_weights_and_wrong_shapes_are_named() -> None:
         fit_to_module({"weight": torch.zeros(3, 2), "bias": torch.zeros(2)}, module)
     extra = fit_to_module({"weight": torch.zeros(2, 3), "bias": torch.zeros(2), "late": torch.zeros(1)}, module)
     assert sorted(extra) == ["bias", "weight"]
+
+
+def test_every_tensor_is_renamed_left_out_or_named() -> None:
+    one, two = torch.ones(1), torch.ones(2)
+    state = {"a.weight": one, "fc.weight": two, "bn.num_batches_tracked": torch.tensor(3)}
+    ours = {"a.weight": "stem.weight"}.get
+    assert renamed(state, ours, ("fc.",), "x") == {"stem.weight": one}
+    with pytest.raises(ValueError, match=r"Not a state dict of a net: unexpected keys \['fc.weight'\]"):
+        renamed(state, ours, (), "a net")

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from lcrnet_d2.checkpoint import efficientnet_lite as weights_module
-from lcrnet_d2.checkpoint.efficientnet_lite import (
+from lcrnet_d2.checkpoint import backbone_weights as weights_module
+from lcrnet_d2.checkpoint.backbone_weights import (
     EFFICIENTNET_LITE_PREPROCESSING,
     convert_efficientnet_lite,
     efficientnet_lite_file,

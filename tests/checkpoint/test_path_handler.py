@@ -11,8 +11,7 @@ from detectron2.utils.file_io import PathManager
 from torch import nn
 
 from lcrnet_d2.checkpoint import LCRNetCheckpointer, catalogue
-from lcrnet_d2.checkpoint.catalogue import CATALOGUE, PublishedFile, PublishedModel
-from lcrnet_d2.checkpoint.path_handler import file_sha256, published_file
+from lcrnet_d2.checkpoint.catalogue import CATALOGUE, PublishedFile, PublishedModel, file_sha256, published_file
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lcrnet_d2.checkpoint.path_handler import file_sha256
+from lcrnet_d2.checkpoint.catalogue import file_sha256
 from lcrnet_d2.checkpoint.small_checkpoint import count_parameters, read_model, small_model
 
 TOOL = runpy.run_path(str(Path(__file__).parents[2] / "tools" / "shrink_checkpoint.py"))

@@ -6,7 +6,7 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import build_backbone
 from torch import Tensor, nn
 
-from lcrnet_d2.checkpoint.torchvision_backbones import (
+from lcrnet_d2.checkpoint.backbone_weights import (
     RESNET_PREPROCESSING,
     convert_torchvision_resnet,
     convert_torchvision_vgg16,

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from lcrnet_d2.data.anchor_clustering import cluster_poses, mirror_poses_2d, with_mirrored
 from lcrnet_d2.structures import BODY13, AnchorPoses, pose_distance, to_box_units
-from lcrnet_d2.structures.anchor_clustering import cluster_poses, mirror_poses_2d, with_mirrored
 from tests_support import random_poses, seen_at
 
 

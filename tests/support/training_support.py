@@ -12,10 +12,10 @@ from detectron2.utils import comm
 from torch import nn
 
 from lcrnet_d2.config import load_config
+from lcrnet_d2.data.anchor_clustering import cluster_poses
 from lcrnet_d2.data.datasets.builtin import register_pose_file
 from lcrnet_d2.engine import LCRNetTrainer
 from lcrnet_d2.structures import BODY13, AnchorPoses, Skeleton
-from lcrnet_d2.structures.anchor_clustering import cluster_poses
 from tests_support import needs_lite_weights, random_poses, seen_at, write_tiny_set
 
 

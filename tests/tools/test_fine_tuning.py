@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from lcrnet_d2.data.anchor_clustering import cluster_poses
 from lcrnet_d2.engine import LCRNetTrainer
 from lcrnet_d2.structures import H36M17
-from lcrnet_d2.structures.anchor_clustering import cluster_poses
 from tests_support import random_poses, seen_at
 from training_support import tiny_config, train
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import train_net
+from lcrnet_d2.data.anchor_clustering import cluster_poses
 from lcrnet_d2.structures import BODY13
-from lcrnet_d2.structures.anchor_clustering import cluster_poses
 from tests_support import needs_lite_weights, random_poses, seen_at, write_tiny_set
 
 ROOT = Path(__file__).parent.parent.parent

@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from lcrnet_d2.checkpoint.array_pickle import load_torch_file
-from lcrnet_d2.checkpoint.torchvision_backbones import RESNET_PREPROCESSING, resnet_name
+from lcrnet_d2.checkpoint.backbone_weights import RESNET_PREPROCESSING, resnet_name
 
 from .conventions import (
     ConvertedModel,

@@ -18,7 +18,7 @@ import yaml
 from torch import Tensor
 
 from lcrnet_d2.checkpoint.array_pickle import load_array_pickle
-from lcrnet_d2.checkpoint.renaming import renamed
+from lcrnet_d2.checkpoint.backbone_weights import renamed
 
 from .conventions import (
     ConvertedModel,

@@ -17,8 +17,8 @@ from torch import nn
 
 from lcrnet_d2.checkpoint import LCRNetCheckpointer
 from lcrnet_d2.config import load_config
+from lcrnet_d2.data.anchor_clustering import cluster_known_poses
 from lcrnet_d2.data.datasets.builtin import register_pose_files
-from lcrnet_d2.data.known_poses import cluster_known_poses
 from lcrnet_d2.engine import LCRNetTrainer
 from lcrnet_d2.launch import launch_processes
 from lcrnet_d2.structures import SKELETONS

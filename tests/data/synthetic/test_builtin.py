@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from lcrnet_d2.data.synthetic.builtin import SyntheticSet, register_synthetic_sets
+from lcrnet_d2.data.synthetic import SyntheticSet, register_synthetic_sets
 from lcrnet_d2.structures import BODY13
 
 TINY = (SyntheticSet("tiny_synthetic_for_test", "val", 2, seed=3, image_size=(96, 128)),)

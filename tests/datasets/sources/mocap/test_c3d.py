@@ -243,7 +243,7 @@ def test_integers_of_a_dec_machine_are_not_taken_for_floats() -> None:
 @pytest.mark.parametrize(("reader", "message"), [(os.abort, "killed the process"), (partial(time.sleep, 60), "1 s")])
 def test_a_file_that_ezc3d_crashes_or_hangs_on(tmp_path, monkeypatch, reader, message: str) -> None:
     data = c3d(tmp_path)
-    monkeypatch.setattr("lcrnet_d2.mocap.c3d._SECONDS", 1.0)
+    monkeypatch.setattr("sources.mocap.c3d._SECONDS", 1.0)
     monkeypatch.setattr("ezc3d.c3d", lambda path: reader())
     with pytest.raises(BrokenTakeError, match=message):
         parse_c3d(data, "a.c3d")

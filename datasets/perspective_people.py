@@ -15,10 +15,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..structures import Skeleton, centre_poses, mirror_poses_3d
-from ..structures.skeleton import LIMBS
-from .lifter import is_liftable, joint_trust
-from .virtual_views import view_rotations
+from lcrnet_d2.mocap.lifter import is_liftable, joint_trust
+from lcrnet_d2.mocap.virtual_views import view_rotations
+from lcrnet_d2.structures import Skeleton, centre_poses, mirror_poses_3d
+from lcrnet_d2.structures.skeleton import LIMBS
 
 __all__ = ["BODY_LENGTHS", "PerspectivePeople", "SeenPeople", "body_lengths"]
 

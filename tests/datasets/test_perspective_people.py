@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from lcrnet_d2.mocap.lifter import is_liftable
-from lcrnet_d2.mocap.perspective_people import BODY_LENGTHS, PerspectivePeople, SeenPeople, body_lengths
 from lcrnet_d2.structures import BODY13, body_centre
+from perspective_people import BODY_LENGTHS, PerspectivePeople, SeenPeople, body_lengths
 from tests_support import random_poses, standing_pose
 
 
