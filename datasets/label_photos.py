@@ -30,6 +30,7 @@ from detectron2.structures import BoxMode
 
 from lcrnet_d2.data.datasets.pose_json import PoseFileError, load_pose_json
 from lcrnet_d2.data.images import IMAGE_SUFFIXES, ImageFileError, read_image
+from lcrnet_d2.modeling import prepared_for_inference
 from lcrnet_d2.structures import BODY13, COCO17
 from movenet import DIVISOR, MoveNet, PeopleFound, decode
 from sources.records import person_from_joints, write_records
@@ -65,8 +66,8 @@ class Teacher:
             sure, nobody: see SURE, NOBODY.
         """
         self._sure, self._nobody = sure, nobody
-        self._multipose = MoveNet(folder / "movenet-multipose.json")
-        self._thunder = MoveNet(folder / "movenet-thunder.json")
+        self._multipose = prepared_for_inference(MoveNet(folder / "movenet-multipose.json"))
+        self._thunder = prepared_for_inference(MoveNet(folder / "movenet-thunder.json"))
         self._long_side = long_side
 
     def people(self, image: np.ndarray) -> list[Person]:

@@ -1,7 +1,7 @@
 """MoveNet, the teacher of label_photos.py, with weights from its own TensorFlow.js files: people of a photo, in 2D.
 
-A MobileNetV2 (Sandler et al., CVPR 2018) without batch norms, which the files hold multiplied into the convolutions;
-a feature pyramid down to a map of stride 4; heads of two convolutions. MultiPose finds people and their joints,
+The layers are those of our own networks that start from its weights (`lcrnet_d2.modeling.inverted_residuals` and
+`joint_heat_maps`), with all of its heads, at the widths that the files have. MultiPose finds people and their joints,
 SinglePose ("Thunder") the joints of the person in the middle of a crop, more exactly. Written from the files' graphs.
 
 Shapes: h, w cells of 4 px; P people; J = 17 joints of COCO. Heads give (dy, dx) in cells and logits.
@@ -9,17 +9,19 @@ Shapes: h, w cells of 4 px; P people; J = 17 joints of COCO. Heads give (dy, dx)
 
 from __future__ import annotations
 
-import re
+from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lcrnet_d2.checkpoint.movenet import movenet_state
 from lcrnet_d2.checkpoint.tfjs_graph import read_graph_weights
-from lcrnet_d2.modeling.inverted_residuals import same_padding
+from lcrnet_d2.modeling.inverted_residuals import InvertedResidual, SamePaddedConv2d
+from lcrnet_d2.modeling.joint_heat_maps import JointHead, JointMap, _Branch
 from lcrnet_d2.structures import COCO17
 
 __all__ = ["STRIDE", "MoveNet", "PeopleFound", "decode"]
@@ -32,7 +34,7 @@ _J = len(COCO17)
 _HEADS = {"center": 1, "box_scale": 2, "box_offset": 2, "kpt_heatmap": _J, "kpt_regress": 2 * _J, "kpt_offset": 2 * _J}
 _STRIDES = {0: 1, 1: 2, 3: 2, 6: 2, 13: 2}  # of the blocks that begin a stage; all others have 1
 _TAPS = (2, 5, 9)  # blocks whose outputs, of strides 4, 8 and 16, the pyramid takes
-_BLOCKS = 17
+_PROJECTIONS = [f"blocks.{index}.project" for index in range(17)]
 #: The graphs': joints below it do not count for a person's score; a joint's place before the heat map decides is a
 #: Gaussian of this variance, in cells, per cell of the image's shorter side.
 _SURE_JOINT, _VARIANCE = 0.127, 0.3
@@ -48,44 +50,6 @@ class PeopleFound(NamedTuple):
     scores: np.ndarray
 
 
-class _Convolution(nn.Module):
-    """With TensorFlow's SAME padding and the bias that batch norms have become."""
-
-    def __init__(
-        self, kernel: np.ndarray, bias: np.ndarray | None, stride: int = 1, highest: float | None = None
-    ) -> None:
-        """
-        Args:
-            kernel: (height, width, in, out), or of a depthwise one (height, width, channels, 1).
-            highest: of the ReLU that follows; None for none.
-        """
-        super().__init__()
-        self.stride, self.highest = stride, highest
-        self.groups = kernel.shape[2] if kernel.shape[3] == 1 and kernel.shape[0] == 3 else 1
-        order = (2, 3, 0, 1) if self.groups > 1 else (3, 2, 0, 1)
-        weight = torch.from_numpy(np.ascontiguousarray(kernel.transpose(order), np.float32))
-        self.weight = nn.Parameter(weight.contiguous(memory_format=torch.channels_last), requires_grad=False)
-        self.bias = None if bias is None else nn.Parameter(torch.from_numpy(bias.astype(np.float32)), False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        (top, bottom), (left, right) = (same_padding(n, self.weight.shape[2], self.stride) for n in x.shape[2:])
-        padding = (top, left)
-        if (top, left) != (bottom, right):
-            x, padding = F.pad(x, (left, right, top, bottom)), (0, 0)
-        x = F.conv2d(x, self.weight, self.bias, self.stride, padding, 1, self.groups)
-        return x if self.highest is None else x.clamp_(0, self.highest)
-
-
-class _InvertedResidual(nn.Module):
-    def __init__(self, layers: list[_Convolution]) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(*layers)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.layers(x)
-        return y + x if y.shape == x.shape else y
-
-
 class MoveNet(nn.Module):
     """(1, 3, H, W) RGB 0 to 255, sides multiples of 32 -> raw outputs of the heads by name, each (C, H / 4, W / 4)."""
 
@@ -98,98 +62,43 @@ class MoveNet(nn.Module):
             FileNotFoundError, ValueError: no such files, or those of another model.
         """
         super().__init__()
+        weights = read_graph_weights(model_json)
+        heads = {name: out for name, out in _HEADS.items() if any(f"/{name}_0/" in key for key in weights)}
         try:
-            self._build(_Weights(read_graph_weights(model_json)))
-        except KeyError as error:
-            raise ValueError(f"{model_json} is not one of MoveNet's models: it has no weight {error}") from error
-        self.eval()
-
-    def _build(self, weights: _Weights) -> None:
-        body = weights.body
-        self.stem = weights.convolution(f"{body}Conv1", stride=2, highest=6)
-        self.blocks = nn.ModuleList(self._block(weights, index) for index in range(_BLOCKS))
-        self.last = weights.convolution(f"{body}Conv_1", highest=6)
-        pyramid = body.removesuffix("model/")
-        self.lateral = nn.ModuleList(weights.plain(f"{pyramid}{_numbered('conv2d', i)}") for i in range(4))
-        self.smooth = nn.ModuleList(
-            weights.separable(f"{pyramid}{_numbered('separable_conv2d', i)}/separable_conv2d") for i in range(3)
+            state = movenet_state(weights, tuple(heads))
+        except ValueError as error:
+            raise ValueError(f"{model_json} is not one of MoveNet's models: {error}") from error
+        norm = "FrozenBN"
+        channels = [len(state[f"bottom_up.{layer}.weight"]) for layer in ("stem", *_PROJECTIONS, "last")]
+        blocks = [
+            InvertedResidual(i, o, kernel_size=3, stride=_STRIDES.get(k, 1), expansion=6 if k else 1, norm=norm)
+            for k, (i, o) in enumerate(pairwise(channels[:-1]))
+        ]
+        self.bottom_up = nn.ModuleDict(
+            {
+                "stem": SamePaddedConv2d(3, channels[0], 3, stride=2, norm=norm, relu6=True),
+                "blocks": nn.ModuleList(blocks),
+                "last": SamePaddedConv2d(channels[-2], channels[-1], 1, norm=norm, relu6=True),
+            }
         )
-        self.heads = nn.ModuleDict({name: head for name in _HEADS if (head := weights.head(name)) is not None})
-
-    @staticmethod
-    def _block(weights: _Weights, index: int) -> _InvertedResidual:
-        name = weights.body + (f"block_{index}" if index else "expanded_conv")
-        expand = [weights.convolution(f"{name}_expand", highest=6)] if index else []
-        depthwise = weights.convolution(f"{name}_depthwise", _STRIDES.get(index, 1), 6, "depthwise")
-        return _InvertedResidual([*expand, depthwise, weights.convolution(f"{name}_project")])
+        self.joint_map = JointMap([channels[-1], *(blocks[tap].project.out_channels for tap in reversed(_TAPS))])
+        self.heads = nn.ModuleDict(
+            {name: _Branch(self.joint_map.channels, JointHead.WIDTH, out) for name, out in heads.items()}
+        )
+        self.load_state_dict(state)
+        self.eval()
 
     @torch.inference_mode()
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         x = (images / _HIGHEST_PIXEL - 1).contiguous(memory_format=torch.channels_last)
-        x = self.stem(x)
+        x = self.bottom_up["stem"](x)
         taps = []
-        for index, block in enumerate(self.blocks):
+        for index, block in enumerate(cast(nn.ModuleList, self.bottom_up["blocks"])):
             x = block(x)
             if index in _TAPS:
                 taps.append(x)
-        x = self.lateral[0](self.last(x))
-        for lateral, smooth, tap in zip(list(self.lateral)[1:], self.smooth, reversed(taps), strict=True):
-            # Detectron2's FPN takes the nearest cell; with that the scores rise and the places are wrong.
-            x = smooth(F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False) + lateral(tap))
+        x = self.joint_map([self.bottom_up["last"](x), *reversed(taps)])
         return {name: head(x)[0] for name, head in self.heads.items()}
-
-
-class _Weights:
-    """The weights of a graph model by its layers' names. Raises KeyError for what is not there."""
-
-    def __init__(self, arrays: dict[str, np.ndarray]) -> None:
-        self._arrays = arrays
-        stem = next((name for name in arrays if "/model/Conv1/" in name), None)
-        if stem is None:
-            raise KeyError("model/Conv1")
-        self.body = stem.split("Conv1/")[0]
-
-    def convolution(
-        self, name: str, stride: int = 1, highest: float | None = None, kind: str = "Conv2D"
-    ) -> _Convolution:
-        kernel, bias = self._arrays[f"{name}/{kind}_weights"], self._arrays[f"{name}/{kind}_bn_offset"]
-        return _Convolution(kernel, bias, stride, highest)
-
-    def plain(self, name: str) -> _Convolution:
-        return _Convolution(
-            self._arrays[f"{name}/Conv2D/ReadVariableOp"], self._arrays[f"{name}/BiasAdd/ReadVariableOp"]
-        )
-
-    def separable(self, name: str) -> nn.Sequential:
-        depthwise = _Convolution(self._arrays[f"{name}/ReadVariableOp"], None)
-        kernel, bias = self._arrays[f"{name}_weights"], self._arrays[f"{name}_bn_offset"]
-        return nn.Sequential(depthwise, _Convolution(kernel, bias, highest=torch.inf))
-
-    def head(self, name: str) -> nn.Sequential | None:
-        """None where the model has no such head."""
-        mine = {key: array for key, array in self._arrays.items() if f"/{name}_0/" in key}
-        if not mine:
-            return None
-
-        def found(pattern: str) -> np.ndarray:
-            keys = [key for key in mine if re.search(pattern, key)]
-            if len(keys) != 1:
-                raise KeyError(f"{name}: {pattern}")
-            return mine[keys[0]]
-
-        return nn.Sequential(
-            _Convolution(found(r"separable_conv2d/ReadVariableOp$"), None),
-            _Convolution(
-                found(r"separable_conv2d/ReadVariableOp_1$"),
-                found(r"separable_conv2d_\d+/BiasAdd/"),
-                highest=torch.inf,
-            ),
-            _Convolution(found(r"/conv2d_\d+/Conv2D/"), found(r"/conv2d_\d+/BiasAdd/")),
-        )
-
-
-def _numbered(name: str, index: int) -> str:
-    return f"{name}_{index}" if index else name
 
 
 def decode(maps: dict[str, Tensor], most: int) -> PeopleFound:

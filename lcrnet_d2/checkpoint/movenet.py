@@ -7,7 +7,7 @@ BatchNorms are merged into the convolutions before them: each has a kernel and a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..structures import COCO17, Skeleton
 
-__all__ = ["MOVENET_PREPROCESSING", "convert_movenet"]
+__all__ = ["MOVENET_PREPROCESSING", "convert_movenet", "movenet_state"]
 
 #: Config values that the weights need: RGB, x / 127.5 - 1.
 MOVENET_PREPROCESSING = {
@@ -45,27 +45,19 @@ def convert_movenet(weights: Mapping[str, np.ndarray], skeleton: Skeleton) -> di
     Raises:
         ValueError: weights of another model, or of a MoveNet of another width.
     """
-    graph = _Graph(weights)
+    stem = next((value for name, value in weights.items() if name.endswith("/model/Conv1/Conv2D_weights")), None)
+    if stem is not None and stem.shape != (3, 3, 3, _STEM_CHANNELS):
+        raise ValueError(
+            f"it is a MoveNet with {stem.shape[-1]} channels after the first layer; MultiPose, which is wanted, has "
+            f"{_STEM_CHANNELS}"
+        )
+    parts = movenet_state(weights, ("kpt_heatmap", "kpt_offset"))
+    ours = {"bottom_up": "backbone.bottom_up", "joint_map": "backbone.joint_map", "heads": "roi_heads.joint_head"}
     state: dict[str, Tensor] = {}
-    bottom_up, joint_map, head = "backbone.bottom_up.", "backbone.joint_map.", "roi_heads.joint_head."
-    body = f"{graph.prefix}/model"
-    state |= graph.normed(bottom_up + "stem", f"{body}/Conv1/Conv2D")
-    for block in range(_BLOCKS):
-        source = f"{body}/block_{block}" if block else f"{body}/expanded_conv"
-        target = f"{bottom_up}blocks.{block}"
-        if block:
-            state |= graph.normed(f"{target}.expand", f"{source}_expand/Conv2D")
-        state |= graph.normed(f"{target}.depthwise", f"{source}_depthwise/depthwise")
-        state |= graph.normed(f"{target}.project", f"{source}_project/Conv2D")
-    state |= graph.normed(bottom_up + "last", f"{body}/Conv_1/Conv2D")
-    for level in range(4):
-        state |= graph.plain(f"{joint_map}laterals.{level}", f"{graph.prefix}/conv2d{_numbered(level)}")
-    for level in range(3):
-        source = f"{graph.prefix}/separable_conv2d{_numbered(level)}/separable_conv2d"
-        target = f"{joint_map}merges.{level}"
-        state |= graph.separable(target, f"{source}/ReadVariableOp", f"{source}_weights", f"{source}_bn_offset")
-    for name, source in (("heat", "kpt_heatmap_0"), ("offset", "kpt_offset_0")):
-        state |= graph.branch(f"{head}{name}", source)
+    for name, value in parts.items():
+        part, _, rest = name.partition(".")
+        state[f"{ours[part]}.{rest.replace('kpt_heatmap.', 'heat.').replace('kpt_offset.', 'offset.')}"] = value
+    head = "roi_heads.joint_head."
     _equalise(state)
     joints = _joint_rows(skeleton)
     missing = joints.sum(1) == 0
@@ -76,6 +68,42 @@ def convert_movenet(weights: Mapping[str, np.ndarray], skeleton: Skeleton) -> di
         state[offset] = torch.stack([_of_joints(joints, by_axis[:, axis]) for axis in (0, 1)], 1).flatten(0, 1)
     state[f"{head}heat.predict.bias"][missing] = _NO_JOINT
     state[f"{head}offset.predict.bias"] += _HALF_PIXEL
+    return state
+
+
+def movenet_state(weights: Mapping[str, np.ndarray], heads: Sequence[str]) -> dict[str, Tensor]:
+    """The weights of a MoveNet of any width under the names of our layers.
+
+    Args:
+        weights: of `read_graph_weights`.
+        heads: names of heads, all of which there must be.
+
+    Returns:
+        "bottom_up." and the names of an `InvertedResiduals`, "joint_map." and those of a `JointMap`, "heads.NAME." and
+        those of a branch of a `JointHead`.
+
+    Raises:
+        ValueError: weights of another model.
+    """
+    graph = _Graph(weights)
+    body = f"{graph.prefix}/model"
+    state = graph.normed("bottom_up.stem", f"{body}/Conv1/Conv2D")
+    for block in range(_BLOCKS):
+        source = f"{body}/block_{block}" if block else f"{body}/expanded_conv"
+        target = f"bottom_up.blocks.{block}"
+        if block:
+            state |= graph.normed(f"{target}.expand", f"{source}_expand/Conv2D")
+        state |= graph.normed(f"{target}.depthwise", f"{source}_depthwise/depthwise")
+        state |= graph.normed(f"{target}.project", f"{source}_project/Conv2D")
+    state |= graph.normed("bottom_up.last", f"{body}/Conv_1/Conv2D")
+    for level in range(4):
+        state |= graph.plain(f"joint_map.laterals.{level}", f"{graph.prefix}/conv2d{_numbered(level)}")
+    for level in range(3):
+        source = f"{graph.prefix}/separable_conv2d{_numbered(level)}/separable_conv2d"
+        target = f"joint_map.merges.{level}"
+        state |= graph.separable(target, f"{source}/ReadVariableOp", f"{source}_weights", f"{source}_bn_offset")
+    for name in heads:
+        state |= graph.branch(f"heads.{name}", f"{name}_0")
     return state
 
 
@@ -145,11 +173,6 @@ class _Graph:
         stem = next((name for name in weights if name.endswith("/model/Conv1/Conv2D_weights")), None)
         if stem is None or not any("/kpt_heatmap_0/" in name for name in weights):
             raise ValueError("it is not MoveNet MultiPose: no MobileNetV2 body with a head kpt_heatmap_0")
-        if weights[stem].shape != (3, 3, 3, _STEM_CHANNELS):
-            raise ValueError(
-                f"it is a MoveNet with {weights[stem].shape[-1]} channels after the first layer; MultiPose, which is "
-                f"wanted, has {_STEM_CHANNELS}"
-            )
         self.prefix = stem.split("/model/Conv1/")[0]
 
     def vector(self, name: str) -> Tensor:

@@ -100,7 +100,7 @@ def compare(weights: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch, tol
 def test_another_model_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     lacking = made_up_weights()
     del lacking[f"{FEATURES}/model/block_7_expand/Conv2D_weights"]
-    for weights, lack in (({}, "model/Conv1"), (lacking, "block_7_expand")):
+    for weights, lack in (({}, "no MobileNetV2 body"), (lacking, "lacks .*block_7_expand")):
         monkeypatch.setattr(movenet, "read_graph_weights", lambda path, weights=weights: weights)
-        with pytest.raises(ValueError, match=rf"x\.json is not one of MoveNet's models: it has no weight .*{lack}"):
+        with pytest.raises(ValueError, match=rf"x\.json is not one of MoveNet's models: .*{lack}"):
             MoveNet("x.json")
