@@ -17,6 +17,8 @@ from pathlib import Path, PurePath
 
 import torch
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "datasets"))
+
 from lcrnet_d2.evaluation import mpjpe
 from lcrnet_d2.evaluation.depth_metrics import depth_metrics
 from lcrnet_d2.evaluation.report import markdown_table, mean_with_interval
