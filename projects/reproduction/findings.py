@@ -6,7 +6,7 @@ example:
       --val datasets/rendered/val --test datasets/rendered/test --processes 2 \\
       --photos COCO datasets/coco/test.json datasets/coco/images
 
-Writes RESULTS.md, its pictures and everything it is made from into --output; what is there is not made again.
+Writes RESULTS.md, its images and everything it is made from into --output; what is there is not made again.
 README.md, beside this file, says what it does and what came out.
 """
 
@@ -41,7 +41,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--model", default="lcrnet_movenet_research", help="of the zoo, or a config")
     parser.add_argument("--weights", help="others than the model's own")
     parser.add_argument("--photos", nargs=3, action="append", default=[], metavar=("NAME", "JSON", "FOLDER"))
-    parser.add_argument("--most", type=int, help="pictures of each set at most")
+    parser.add_argument("--most", type=int, help="images of each set at most")
     parser.add_argument("--iterations", type=int, default=300, help="of the whole network, in the end (300)")
     parser.add_argument("--processes", type=int, default=1, help="of one thread and about 2 GB each (1)")
     parser.add_argument("--output", type=Path, default=Path("output/findings"))

@@ -81,8 +81,8 @@ def _iou(n: _Numbers) -> tuple[str, Sequence[float]]:
     mean, low, high = of["iou_span"]
     least = _LITTLE * of["error"]
     return (
-        f"best T_3D {1000 * of['best_t_3d']:.0f} mm; best and worst IoU of 0.08 to 0.5 differ by {_mm(of['iou_span'])}, where "
-        f"{100 * _LITTLE:.0f} % would be {least:.1f}",
+        f"best T_3D {1000 * of['best_t_3d']:.0f} mm; best and worst IoU of 0.08 to 0.5 differ by "
+        f"{_mm(of['iou_span'])}, where {100 * _LITTLE:.0f} % would be {least:.1f}",
         (least - mean, least - high, least - low),
     )
 
@@ -90,14 +90,14 @@ def _iou(n: _Numbers) -> tuple[str, Sequence[float]]:
 def _more_data(n: _Numbers) -> tuple[str, Sequence[float]]:
     gains = {k: n["data"][f"K{k}"]["gains"][-1] for k in n["data"]["checked_k"]}
     text = ", ".join(f"{_mm(gain)} with K = {k}" for k, gain in gains.items())
-    return f"twice the pictures gain {text}", list(gains.values())[-1]
+    return f"twice the images gain {text}", list(gains.values())[-1]
 
 
 def _larger_k(n: _Numbers) -> tuple[str, Sequence[float]]:
     of, checked = n["data"], n["data"]["checked_k"]
     return (
-        f"the last doubling gains {_mm(of['many_gain_more'])} more with K = {checked[-1]} than with {checked[0]}; best of "
-        f"{checked} with a quarter, half and all pictures: {of['best_by_share']}",
+        f"the last doubling gains {_mm(of['many_gain_more'])} more with K = {checked[-1]} than with {checked[0]}; "
+        f"best of {checked} with a quarter, half and all images: {of['best_by_share']}",
         of["many_gain_more"],
     )
 
@@ -114,9 +114,7 @@ def _rare(n: _Numbers) -> tuple[str, Sequence[float]]:
 
 def _pckh(n: _Numbers) -> tuple[str, Sequence[float] | None]:
     name = f"K = {n['table1']['best_k']}, PPI"
-    return "{:.1f} and {:.1f} % on rendered scenes, other pictures and other heads".format(
-        *n["fig5"]["pckh"][name]
-    ), None
+    return "{:.1f} and {:.1f} % on rendered scenes, other images and other heads".format(*n["fig5"]["pckh"][name]), None
 
 
 def _heat_maps(n: _Numbers) -> tuple[str, Sequence[float]]:

@@ -1,9 +1,9 @@
 """The stages of the findings, in order, and the page of what came out.
 
-regions    what the frozen network sees of every picture            regions.py, study.py
+regions    what the frozen network sees of every image            regions.py, study.py
 heads      Table 1's, then those that the best K asks for           heads.py, plan.py
 parts      tables and figures, a JSON file for each                 tables.py, figures below
-pictures   heat maps, the whole network trained, real photos        pictures.py
+images   heat maps, the whole network trained, real photos        images.py
 page       RESULTS.md of all there are
 """
 
@@ -34,8 +34,8 @@ from .figure5 import CASES, draw_figure_5, exemplary_cases, pair_found_people
 from .figure6 import draw_figure_6
 from .heads import HeadPlan
 from .judging import T_3D, KnownSet, decode, judge, paired_difference, predictions_of, thresholds_of
+from .networks import assemble, joint_errors, joint_kinds, photo_scores, predict, train_whole
 from .people_errors import PeopleErrors
-from .pictures import assemble, joint_errors, joint_kinds, photo_scores, predict, train_whole
 from .regions import RegionSet
 from .study import Study
 from .subsets import with_mpii_marks
@@ -43,7 +43,7 @@ from .tables import IOU, Part
 
 __all__ = ["STAGES", "run_stage"]
 
-STAGES = ("regions", "heads", "parts", "pictures", "page")
+STAGES = ("regions", "heads", "parts", "networks", "page")
 _METHODS = ("nms", "ppi")
 
 
@@ -53,21 +53,21 @@ def run_stage(
     """Does one of `STAGES`, as far as it is not done, and notes how long it took.
 
     Args:
-        photos: by name annotations and folder of real photos, for "pictures".
-        iterations: of the whole network, for "pictures".
+        photos: by name annotations and folder of real photos, for "networks".
+        iterations: of the whole network, for "networks".
     """
     started = time.monotonic()
     if stage == "regions":
         study.make_basis()
         for name in ("val_cut", "test_cut"):
-            study.cut_pictures(name)
-        study.run([(Study.make_regions, task) for task in study.region_tasks()], processes, "regions of 200 pictures")
+            study.cut_images(name)
+        study.run([(Study.make_regions, task) for task in study.region_tasks()], processes, "regions of 200 images")
     elif stage == "heads":
         make_heads(study, processes)
     elif stage == "parts":
         make_parts(study, processes)
-    elif stage == "pictures":
-        make_pictures(study, processes, photos, iterations)
+    elif stage == "networks":
+        make_networks(study, processes, photos, iterations)
     else:
         write_page(study)
     _note_time(study, stage, time.monotonic() - started)
@@ -150,11 +150,11 @@ def _grid(study: Study, best: int, folder: Path) -> Part:
 
 
 def figures(study: Study, best: int, folder: Path) -> Part:
-    """Figures 5 and 6 of the first of the best K's heads; PCKh with half the pictures too where that was trained."""
+    """Figures 5 and 6 of the first of the best K's heads; PCKh with half the images too where that was trained."""
     test = study.known("test")
     plans = {f"K = {best}": study.questions.of_k(best)[0]}
     if best in study.questions.checked_k:
-        plans |= {f"K = {best}, half of the pictures": study.questions.of_data(best, study.questions.shares[-2])[0]}
+        plans |= {f"K = {best}, half of the images": study.questions.of_data(best, study.questions.shares[-2])[0]}
     predictions, records = {}, with_mpii_marks(test.records, test.truths)
     curves, rarity = {}, {}
     for name, plan in plans.items():
@@ -199,15 +199,15 @@ def figures(study: Study, best: int, folder: Path) -> Part:
     return Part(text, {"pckh": pckh, "ppi_better": better})
 
 
-def make_pictures(study: Study, processes: int, photos: Mapping[str, tuple[Path, Path]], iterations: int) -> None:
-    """The best K's head in the network, and the whole trained further; what each makes of pictures."""
+def make_networks(study: Study, processes: int, photos: Mapping[str, tuple[Path, Path]], iterations: int) -> None:
+    """The best K's head in the network, and the whole trained further; what each makes of images."""
     best = tables.best_k(study)
     plan = study.questions.truncation(best)[0]
     names = ["the network as it came", f"K = {best} on frozen features", "the same, everything trained further"]
     assemble(study, plan)
     study.run([(trained_whole, (plan, iterations))], 1, "everything trained further")
     tasks = [(look, (i, plan, iterations, dict(photos))) for i in range(3) if not _look_file(study, i).is_file()]
-    study.run(tasks, processes, "networks on pictures")
+    study.run(tasks, processes, "networks on images")
     looks = [np.load(_look_file(study, i)) for i in range(3)]
     _write_part(study, "joints", _joints_part(names, looks))
     _write_part(study, "whole", _whole_part(study, names, looks, plan, iterations))
@@ -240,7 +240,7 @@ def look(study: Study, number: int, plan: HeadPlan, iterations: int, photos: Map
         known[name] = KnownSet(records, truths, RegionSet(*[torch.zeros(0)] * len(RegionSet.__dataclass_fields__)))
         found[name] = predict(cfg, weights, records)
     thresholds = thresholds_of(known["val"], found["val"], study.cfg.TEST.LCRNET.MAX_FALSE_POSITIVES)
-    thresholds["refined"] = thresholds["ppi"]  # the same people, other joints
+    thresholds.setdefault("refined", thresholds["ppi"])  # of a network without heat maps
     arrays: dict[str, Any] = {"kinds": joint_kinds(known["test"].records, known["test"].truths)}
     for method, errors in judge(known["test"], found["test"], thresholds, BODY13).items():
         arrays |= {f"{method}/{name}": np.asarray(value) for name, value in vars(errors).items()}
@@ -274,7 +274,7 @@ def _joints_part(names: Sequence[str], looks: Sequence[Mapping[str, np.ndarray]]
                 "ppi": float(cells["ppi"][2 - kind].mean()),
                 "gain": paired_difference(cells["ppi"][2 - kind], cells["refined"][2 - kind], people[mask]),
             }
-    header = ["", "joints seen", "hidden in the picture", "outside"]
+    header = ["", "joints seen", "hidden in the image", "outside"]
     text = (
         "2D error, % of the square root of the person's box, of people that NMS and PPI of a row's network find; "
         "half of test.\n\n"
@@ -285,7 +285,7 @@ def _joints_part(names: Sequence[str], looks: Sequence[Mapping[str, np.ndarray]]
 def _whole_part(
     study: Study, names: Sequence[str], looks: Sequence[Mapping[str, np.ndarray]], plan: HeadPlan, iterations: int
 ) -> Part:
-    """The check end to end: the network as pictures see it, and what training the backbone too would change."""
+    """The check end to end: the network as images see it, and what training the backbone too would change."""
     errors = [
         {m: PeopleErrors(**{n: of[f"{m}/{n}"] for n in PeopleErrors.__dataclass_fields__}) for m in _METHODS}
         for of in looks
@@ -306,17 +306,17 @@ def _whole_part(
     kept = study.errors(plan, "test", "ppi").mpjpe_mm[: len(images)]
     same = np.isfinite(kept) & errors[1]["ppi"].found
     numbers = {
-        "kept_minus_pictures": float(np.median(np.abs(kept[same] - errors[1]["ppi"].mpjpe_mm[same]))),
+        "kept_minus_network": float(np.median(np.abs(kept[same] - errors[1]["ppi"].mpjpe_mm[same]))),
         "whole_gains": paired_difference(
             errors[1]["ppi"].mpjpe_mm[used], errors[2]["ppi"].mpjpe_mm[used], images[used]
         ),
     }
     header = ["", "people", "Abs. (mm)", "Align. (mm)", "found (%)", "3DPCK of all (%)"]
     text = (
-        f"Half of test, from pictures to people, with upper-body classes and without the lifter; "
-        f"{iterations} iterations of 8 pictures train everything. "
+        f"Half of test, from images to people, with upper-body classes and without the lifter; "
+        f"{iterations} iterations of 8 images train everything. "
         f"Errors over the {used.sum()} of {len(used)} people that the last two networks find. The head on kept regions "
-        f"and the same head in the network differ by {numbers['kept_minus_pictures']:.2f} mm a person (median).\n\n"
+        f"and the same head in the network differ by {numbers['kept_minus_network']:.2f} mm a person (median).\n\n"
     )
     return Part(text + markdown_table(header, rows), numbers)
 
@@ -346,7 +346,7 @@ def _photos_part(names: Sequence[str], scores: Sequence[Mapping[str, Any]]) -> P
 _TITLES = {
     "table1": "Table 1: the number K of anchor poses",
     "classification": "What classification costs",
-    "data": "Half and twice the pictures, and K against data",
+    "data": "Half and twice the images, and K against data",
     "table2": "Table 2: NMS and PPI",
     "grid": "PPI and NMS over T_3D and IoU",
     "fig5": "Figure 5: errors sorted",
@@ -372,7 +372,7 @@ def write_page(study: Study) -> Path:
     took = json.loads((study.folder / "minutes.json").read_text()) if (study.folder / "minutes.json").is_file() else {}
     text = (
         "# Results on rendered scenes\n\nWritten by `projects/reproduction/findings.py` ([README.md](README.md) says "
-        f"how to read it, and what follows). `{study.model}`, frozen; {records['train']:,} pictures to train heads on, "
+        f"how to read it, and what follows). `{study.model}`, frozen; {records['train']:,} images to train heads on, "
         f"{records['val']:,} of val, {records['test']:,} of test, whose people and motions neither the heads nor "
         f"the network have been trained on. The {study.basis().shape[1]:,} numbers kept of each region hold "
         f"{100 * variance:.1f} % of the variance of its pooled map, and all that the network's first layer uses.\n\n"

@@ -41,7 +41,7 @@ class HeadPlan:
     Attributes:
         k: number of anchor poses.
         seed: of the new layers and of the order of the regions.
-        share: of the training pictures.
+        share: of the training images.
         upper: with upper-body classes (Sec. 4.2).
         shared: "shipped": the two shared layers start as the network's own; "new": at random; "head": the network's own
             head as it is, not trained.

@@ -14,7 +14,7 @@ import torch
 from detectron2.structures import Boxes, Instances
 
 from lcrnet_d2.evaluation import ImagePredictions, ImageTruth, choose_score_threshold, predictions_from_instances
-from lcrnet_d2.evaluation.report import detected_people
+from lcrnet_d2.evaluation.report import detected_people, methods_in
 from lcrnet_d2.modeling.lcr_outputs import PoseProposals
 from lcrnet_d2.modeling.meta_arch import rescale
 from lcrnet_d2.modeling.ppi import Rules
@@ -26,12 +26,12 @@ from .regions import RegionSet
 __all__ = ["Judged", "KnownSet", "choose_t_3d", "decode", "judge", "paired_difference", "predictions_of"]
 
 T_3D = (0.1, 0.2, 0.3, 0.5)
-_PICTURES = 50
+_IMAGES = 50
 
 
 @dataclass(frozen=True)
 class KnownSet:
-    """Pictures with their kept regions: dataset dicts, ground truth and regions, in one order."""
+    """Images with their kept regions: dataset dicts, ground truth and regions, in one order."""
 
     records: list[dict[str, Any]]
     truths: list[ImageTruth]
@@ -49,9 +49,9 @@ class Judged:
 
 @torch.no_grad()
 def decode(heads: Any, regions: RegionSet) -> list[list[PoseProposals]]:
-    """The pose proposals of some pictures at a time, px of the network's input."""
+    """The pose proposals of some images at a time, px of the network's input."""
     first, out = 0, []
-    for counts in regions.counts.split(_PICTURES):
+    for counts in regions.counts.split(_IMAGES):
         rows = slice(first, first + int(counts.sum()))
         predictions = heads.box_predictor(heads.box_head(regions.features[rows].float()[..., None, None]))
         out.append(heads.box_predictor.inference(predictions, list(regions.boxes[rows].split(counts.tolist()))))
@@ -63,7 +63,7 @@ def decode(heads: Any, regions: RegionSet) -> list[list[PoseProposals]]:
 def predictions_of(
     heads: Any, decoded: Sequence[list[PoseProposals]], known: KnownSet, rules: Rules
 ) -> list[ImagePredictions]:
-    """The people that NMS and PPI make of pose proposals, px of the pictures."""
+    """The people that NMS and PPI make of pose proposals, px of the images."""
     heads.rules = rules
     images = [
         Instances(tuple(size), proposal_boxes=Boxes(boxes))
@@ -73,7 +73,7 @@ def predictions_of(
     ]
     predictions: list[ImagePredictions] = []
     for number, part in enumerate(decoded):
-        which = slice(number * _PICTURES, number * _PICTURES + len(part))
+        which = slice(number * _IMAGES, number * _IMAGES + len(part))
         records = known.records[which]
         people = rescale(heads.integrate(part, images[which]), records)
         predictions += [predictions_from_instances(r, p["instances"]) for r, p in zip(records, people, strict=True)]
@@ -81,10 +81,10 @@ def predictions_of(
 
 
 def thresholds_of(val: KnownSet, predictions: Sequence[ImagePredictions], most_fp: float) -> dict[str, float]:
-    """The score of NMS and of PPI that finds most people of val with at most so many false positives an image."""
+    """The score of each method that finds most people of val with at most so many false positives an image."""
     return {
         method: choose_score_threshold(val.truths, [detected_people(p, method) for p in predictions], most_fp).score
-        for method in ("nms", "ppi")
+        for method in methods_in(predictions)
     }
 
 
@@ -121,10 +121,10 @@ def choose_t_3d(
 def paired_difference(
     a: np.ndarray, b: np.ndarray, images: np.ndarray, resamples: int = 2000
 ) -> tuple[float, float, float]:
-    """Mean of a - b over people (N,), and its 95 % bootstrap interval, pictures drawn: people of one are alike.
+    """Mean of a - b over people (N,), and its 95 % bootstrap interval, images drawn: people of one are alike.
 
     Args:
-        images: (N,) which picture each person is in.
+        images: (N,) which image each person is in.
     """
     if not len(a):
         return (float("nan"),) * 3

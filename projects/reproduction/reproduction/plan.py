@@ -15,9 +15,9 @@ class Questions:
 
     Attributes:
         compared_k: K of Table 1; seeds: of each.
-        shares: of the training pictures, for Sec. 4.2 on the amount of data; checked_k: K that are compared so, and
+        shares: of the training images, for Sec. 4.2 on the amount of data; checked_k: K that are compared so, and
             that the outcome is explained by.
-        fewer_seeds: of heads with fewer pictures, and of explanations.
+        fewer_seeds: of heads with fewer images, and of explanations.
     """
 
     compared_k: tuple[int, ...] = (1, 10, 20, 50, 100, 200, 500)
@@ -31,7 +31,7 @@ class Questions:
         return _seeds_of(HeadPlan(k), self.seeds)
 
     def of_data(self, k: int, share: float) -> list[HeadPlan]:
-        """Heads of a share of the pictures; of all of them Table 1's."""
+        """Heads of a share of the images; of all of them Table 1's."""
         return _seeds_of(HeadPlan(k, share=share), self.seeds if share == 1 else self.fewer_seeds)
 
     def first(self) -> list[HeadPlan]:

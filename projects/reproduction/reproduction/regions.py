@@ -1,9 +1,9 @@
-"""Regions of pictures as a frozen network sees them, kept on disk: what heads are trained and tested on.
+"""Regions of images as a frozen network sees them, kept on disk: what heads are trained and tested on.
 
 A region's features are `d` linear combinations of its pooled map (C x 7 x 7 numbers): those that the network's own
 first shared layer makes, so that it can be taken over exactly, and the principal directions of what they leave out.
 
-Shapes: P pictures, R regions and M rows of ground truth of all of them, D numbers of a pooled map, J joints.
+Shapes: P images, R regions and M rows of ground truth of all of them, D numbers of a pooled map, J joints.
 2D in px of the network's input.
 """
 
@@ -39,7 +39,7 @@ __all__ = [
     "write_regions",
 ]
 
-#: Of each row of ground truth: regions of the RPN and jittered true boxes; of each picture: regions on nobody.
+#: Of each row of ground truth: regions of the RPN and jittered true boxes; of each image: regions on nobody.
 _PROPOSALS, _JITTERED, _BACKGROUND = 2, 1, 5
 #: Standard deviations of a jittered box: of its centre as a share of its size, of the logarithm of its size.
 _SHIFT, _SCALE = 0.08, 0.1
@@ -66,7 +66,7 @@ class _BothTargets:
 
 
 def region_mapper(cfg: Any, skeleton: Skeleton, flip: bool) -> LCRNetDatasetMapper:
-    """Pictures as the network is tested on them, with ground truth; in training also mirrored, at random."""
+    """Images as the network is tested on them, with ground truth; in training also mirrored, at random."""
     one = torch.zeros(1, len(skeleton), 3)
     counts = torch.ones(1, dtype=torch.long), torch.zeros(1)
     full, both = (AnchorPoses(one[..., :2].repeat(n, 1, 1), one.repeat(n, 1, 1), skeleton, 1, *counts) for n in (1, 2))
@@ -110,7 +110,7 @@ def _jittered(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
 def pooled_regions(
     model: Any, given: dict[str, Any], choose: Callable[[Tensor, Instances], Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Boxes (r, 4) px that `choose` takes of a picture's regions, and their pooled maps (r, D)."""
+    """Boxes (r, 4) px that `choose` takes of a image's regions, and their pooled maps (r, D)."""
     heads = model.roi_heads
     images = model.preprocess_image([given])
     features = model.backbone(images.tensor)
@@ -143,7 +143,7 @@ def write_regions(
     inputs: Sequence[dict[str, Any]],
     choose: Callable[[Tensor, Instances], Tensor],
 ) -> None:
-    """Writes the regions of some pictures, whole or not at all."""
+    """Writes the regions of some images, whole or not at all."""
     parts: dict[str, list[Any]] = {name: [] for name in _FIELDS}
     for given in inputs:
         boxes, pooled = pooled_regions(model, given, choose)
@@ -172,10 +172,10 @@ class Labels(NamedTuple):
 
 @dataclass(frozen=True)
 class RegionSet:
-    """The regions of P pictures, picture by picture.
+    """The regions of P images, image by image.
 
     Attributes:
-        features: (R, d) half precision; boxes: (R, 4) px; counts: (P,) regions of each picture; sizes: (P, 2) H, W px.
+        features: (R, d) half precision; boxes: (R, 4) px; counts: (P,) regions of each image; sizes: (P, 2) H, W px.
         row_counts: (P,); gt_boxes: (M, 4) px; gt_classes: (M,) 0 full body, 1 upper body, -1 without 3D;
             gt_kinds: (M,); gt_keypoints: (M, J, 3) px and v; gt_poses_3d: (M, J, 3) m; with_upper: (M,) bool,
             of labelling with upper-body classes.
@@ -218,6 +218,6 @@ class RegionSet:
         return Labels(torch.where(found == 1, of_rows, torch.where(found == 0, len(anchors), -1)), row_of)
 
     def first_images(self, share: float) -> Tensor:
-        """(R,) bool: regions of the first pictures, this share of them."""
+        """(R,) bool: regions of the first images, this share of them."""
         images = torch.arange(len(self.counts)).repeat_interleave(self.counts)
         return images < round(share * len(self.counts))

@@ -1,4 +1,4 @@
-"""The findings on rendered scenes, stage by stage: regions, heads, what the best of them does, pictures.
+"""The findings on rendered scenes, stage by stage: regions, heads, what the best of them does, images.
 
 Everything is written below one folder; what is there is not made again. Tasks run in processes of one thread each.
 """
@@ -16,19 +16,22 @@ from typing import Any
 import numpy as np
 import torch
 from detectron2.config import CfgNode
+from detectron2.modeling import build_model
 from torch import Tensor
 from tqdm import tqdm
 
+from lcrnet_d2.checkpoint import LCRNetCheckpointer
 from lcrnet_d2.data import read_image
 from lcrnet_d2.data.datasets.pose_json import load_pose_json, write_pose_json
 from lcrnet_d2.data.known_poses import cluster_known_poses, known_poses
 from lcrnet_d2.evaluation import truth_from_dict
+from lcrnet_d2.modeling import prepared_for_inference
 from lcrnet_d2.modeling.ppi import Rules
-from lcrnet_d2.predictor import PosePredictor, find_config
+from lcrnet_d2.predictor import find_config
 from lcrnet_d2.structures import BODY13, AnchorPoses, margin_box, to_box_units
 from lcrnet_d2.structures.anchor_clustering import with_mirrored
 from lcrnet_d2.structures.whole_files import save_npz, whole_file, write_json
-from lcrnet_d2.visualization import write_picture
+from lcrnet_d2.visualization import write_image
 
 from .heads import HeadPlan, Schedule, build_heads, cluster_by_distance, head_config, region_errors, train_head
 from .judging import KnownSet, choose_t_3d, decode, judge, predictions_of
@@ -39,8 +42,8 @@ from .subsets import cut_off
 
 __all__ = ["Study"]
 
-_PICTURES = 200
-_BASIS_PICTURES, _MORE_DIRECTIONS = 300, 512
+_IMAGES = 200
+_BASIS_IMAGES, _MORE_DIRECTIONS = 300, 512
 _CUT = "_cut"
 
 
@@ -52,7 +55,7 @@ class Study:
         folder: of all that is written.
         model: of the zoo, or a config, whose backbone, RPN and shared layers are taken; weights: others than its own.
         sets: "train", "val" and "test": folders of rendered scenes with an annotations.json each.
-        most: pictures of each set at most.
+        most: images of each set at most.
         schedule: of the heads; questions: which heads there are.
     """
 
@@ -78,10 +81,13 @@ class Study:
 
     def network(self) -> Any:
         """The model, frozen, on the CPU."""
-        return PosePredictor(self.cfg, self.weights, "cpu").model
+        cfg = self.cfg
+        network = build_model(cfg)
+        LCRNetCheckpointer(network).load(self.weights or cfg.MODEL.WEIGHTS)
+        return prepared_for_inference(network)
 
     def records(self, name: str) -> list[dict[str, Any]]:
-        """Dataset dicts of a set, folders mixed; of "val_cut" and "test_cut" of pictures cut at people's thighs."""
+        """Dataset dicts of a set, folders mixed; of "val_cut" and "test_cut" of images cut at people's thighs."""
         if name.endswith(_CUT):
             return load_pose_json(self._cut_file(name), self._cut_file(name).parent, BODY13)
         records = [r for root in self.sets[name] for r in load_pose_json(root / "annotations.json", root, BODY13)]
@@ -91,8 +97,8 @@ class Study:
     def _cut_file(self, name: str) -> Path:
         return self.folder / name / "annotations.json"
 
-    def cut_pictures(self, name: str) -> None:
-        """Writes the first half of a set with every picture cut at the thighs of its largest person."""
+    def cut_images(self, name: str) -> None:
+        """Writes the first half of a set with every image cut at the thighs of its largest person."""
         file = self._cut_file(name)
         if file.is_file():
             return
@@ -101,9 +107,9 @@ class Study:
         out = []
         for record in records[: max(1, len(records) // 2)]:
             image, cut = cut_off(read_image(record["file_name"], "RGB"), record, BODY13)
-            picture = f"images/{record['image_id']:06d}.png"  # without another loss by compression
-            write_picture(file.parent / picture, image)
-            out.append(cut | {"file_name": picture})
+            file_name = f"images/{record['image_id']:06d}.png"  # without another loss by compression
+            write_image(file.parent / file_name, image)
+            out.append(cut | {"file_name": file_name})
         write_pose_json(file, out, BODY13)
 
     # --- regions
@@ -113,14 +119,14 @@ class Study:
         return torch.from_numpy(np.load(self.folder / "basis.npz")["basis"])
 
     def make_basis(self) -> None:
-        """Chooses it from regions of the first training pictures."""
+        """Chooses it from regions of the first training images."""
         file = self.folder / "basis.npz"
         if file.is_file():
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(0)
         network, mapper = self.network(), region_mapper(self.cfg, BODY13, True)
-        records = self.records("train")[:_BASIS_PICTURES]
+        records = self.records("train")[:_BASIS_IMAGES]
         pooled = [
             pooled_regions(network, mapper(record), choose_for_training)[1]
             for record in tqdm(records, desc="pooled maps for the basis")
@@ -130,11 +136,11 @@ class Study:
         save_npz(file, basis=basis.numpy(), variance=np.array(variance))
 
     def region_tasks(self) -> list[tuple[str, int]]:
-        """Set and first picture of every file of regions that is missing."""
+        """Set and first image of every file of regions that is missing."""
         return [
             (name, first)
             for name in ("train", "val", "test", "val_cut", "test_cut")
-            for first in range(0, len(self.records(name)), _PICTURES)
+            for first in range(0, len(self.records(name)), _IMAGES)
             if not self._region_file(name, first).is_file()
         ]
 
@@ -142,13 +148,13 @@ class Study:
         return self.folder / "regions" / name / f"{first:06d}.npz"
 
     def make_regions(self, name: str, first: int) -> None:
-        """Keeps the regions of some pictures: those to train on, or all that the RPN gives."""
+        """Keeps the regions of some images: those to train on, or all that the RPN gives."""
         torch.manual_seed(first)
         np.random.seed(first)
         train = name == "train"
         mapper = _cached(self, "mapper", lambda: {t: region_mapper(self.cfg, BODY13, t) for t in (False, True)})[train]
         records = _cached(self, name, lambda: self.records(name))
-        inputs = [mapper(record) for record in records[first : first + _PICTURES]]
+        inputs = [mapper(record) for record in records[first : first + _IMAGES]]
         network, basis = _cached(self, "network", self.network), _cached(self, "basis", self.basis)
         write_regions(self._region_file(name, first), network, basis, inputs, choose_for_training if train else _all)
 
@@ -248,7 +254,7 @@ class Study:
         return _cached(self, f"{name} known", lambda: self.known(name))
 
     def images_of_people(self, name: str) -> np.ndarray:
-        """(N,) which picture each person is in."""
+        """(N,) which image each person is in."""
         truths = [truth_from_dict(record, len(BODY13)) for record in self.records(name)]
         return np.array([image for image, _ in people_to_find(truths)])
 

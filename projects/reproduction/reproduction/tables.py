@@ -1,7 +1,7 @@
 """The paper's tables, of the heads that a study has trained: Markdown, and the numbers that claims are judged by.
 
 Every function takes the study, and where it matters the best K, and returns a `Part`. Errors are compared on the people
-that all rows find; intervals are 95 % bootstrap, pictures drawn. Shapes: N people to be found, S seeds.
+that all rows find; intervals are 95 % bootstrap, images drawn. Shapes: N people to be found, S seeds.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def best_k(study: Study) -> int:
     used = common(*(e for errors in of_k_.values() for e in errors))
     if not used.any():
         raise ValueError(
-            "nobody in val is found by all heads: they are trained too little, or there are too few pictures"
+            "nobody in val is found by all heads: they are trained too little, or there are too few images"
         )
     return min(study.questions.compared_k, key=lambda k: float(mean_of(of_k_[k], "mpjpe_mm")[used].mean()))
 
@@ -203,7 +203,7 @@ def data(study: Study) -> Part:
                 " / ".join(pck),
             ]
         )
-    pictures = [round(share * len(study.records("train"))) for share in study.questions.shares]
+    counts = [round(share * len(study.records("train"))) for share in study.questions.shares]
     best = [min(study.questions.checked_k, key=lambda k, s=s: float(mean[k, s].mean())) for s in study.questions.shares]
     numbers["best_by_share"] = best
     of_half, of_all = study.questions.shares[-2:]
@@ -213,7 +213,7 @@ def data(study: Study) -> Part:
     numbers["many_gain_more"] = paired_difference(many, few, images[used])
     header = [
         "K",
-        *(f"{n:,} pictures" for n in pictures),
+        *(f"{n:,} images" for n in counts),
         "gained by the first doubling",
         "by the second",
         "3DPCK of all (%)",
@@ -260,7 +260,7 @@ def table2(study: Study, best: int) -> Part:
                 shown(mean_of(e, "pck_3d"), images),
             ]
         )
-    header = ["", "people", "Abs. (mm)", "Align. (mm)", "found (%)", "false positives / picture", "3DPCK of all (%)"]
+    header = ["", "people", "Abs. (mm)", "Align. (mm)", "found (%)", "false positives / image", "3DPCK of all (%)"]
     text = f"Errors over the {used.sum()} of {len(used)} people that all trained heads find. "
     gains = [
         f"{100 * numbers[k]['gain'][0] / numbers[k]['nms']:.1f} %, {_signed(numbers[k]['gain'])} mm"
@@ -332,9 +332,9 @@ def truncated(study: Study, best: int) -> Part:
     )
     header = ["", "found (%)", "3D error (mm)", "3DPCK of all (%)"]
     text = (
-        f"K = {best}. Pictures of test cut at the thighs of their largest person; errors are of all joints, those cut "
+        f"K = {best}. Images of test cut at the thighs of their largest person; errors are of all joints, those cut "
         f"off too, over the {used.sum()} of {len(used)} people that all rows find. Upper-body anchor poses "
-        f"change what PPI finds by {_signed(found)} points and its error by {_signed(error)} mm; on whole pictures by "
+        f"change what PPI finds by {_signed(found)} points and its error by {_signed(error)} mm; on whole images by "
         f"{_signed(of_whole)} mm.\n\n"
     )
     return Part(text + markdown_table(header, rows), {"found": found, "error": error, "whole": of_whole})

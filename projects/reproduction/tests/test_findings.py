@@ -1,4 +1,4 @@
-"""The findings from pictures to the page, at a size of seconds, and what their numbers rest on."""
+"""The findings from images to the page, at a size of seconds, and what their numbers rest on."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CAMERA = {"fx": 100.0, "fy": 100.0, "cx": 48.0, "cy": 48.0}
 
 
 def write_scenes(folder: Path, count: int, seed: int) -> Path:
-    """Pictures of one person each, who fills them."""
+    """Images of one person each, who fills them."""
     folder.mkdir()
     records = []
     for i, pose in enumerate(random_poses(count, seed)):
@@ -51,7 +51,7 @@ def study(tmp_path: Path, anchors: AnchorPoses) -> Study:
     torch.save(content, weights)
     cfg = small_config(weights)
     cfg.TEST.LCRNET.MAX_FALSE_POSITIVES = 1000.0  # somebody is to be found
-    # Nine regions a picture, the middle one around the person.
+    # Nine regions a image, the middle one around the person.
     cfg.MODEL.RPN.IN_FEATURES, cfg.MODEL.ANCHOR_GENERATOR.OFFSET = ["p5"], 0.5
     cfg.MODEL.ANCHOR_GENERATOR.SIZES, cfg.MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS = [[56]], [[2.5, 2.5, 2.5]]
     (tmp_path / "network.yaml").write_text(cfg.dump())
@@ -61,17 +61,17 @@ def study(tmp_path: Path, anchors: AnchorPoses) -> Study:
     return Study(tmp_path / "out", str(tmp_path / "network.yaml"), sets, schedule=schedule, questions=questions)
 
 
-def test_from_pictures_to_the_page(study: Study) -> None:
+def test_from_images_to_the_page(study: Study) -> None:
     photos = {"photos": (study.sets["val"][0] / "annotations.json", study.sets["val"][0])}
     for stage in STAGES:
         run_stage(study, stage, 1, photos, 1)
     page = (study.folder / "RESULTS.md").read_text()
     assert all(claim.text in page for claim in CLAIMS)
-    for picture in ("table1", "grid", "fig5", "fig6"):
-        assert f"](images/{picture}.png)" in page and (study.folder / "images" / f"{picture}.png").is_file()
-    # The head on kept regions is the head in the network, from pictures on: half precision is all that differs.
+    for name in ("table1", "grid", "fig5", "fig6"):
+        assert f"](images/{name}.png)" in page and (study.folder / "images" / f"{name}.png").is_file()
+    # The head on kept regions is the head in the network, from images on: half precision is all that differs.
     whole = json.loads((study.folder / "parts" / "whole.json").read_text())["numbers"]
-    assert whole["kept_minus_pictures"] < 1.0
+    assert whole["kept_minus_network"] < 1.0
     # Again: nothing is trained, nothing is run.
     kept = [file for name in ("regions", "heads", "looks") for file in (study.folder / name).rglob("*.*")]
     before = {file: file.stat().st_mtime_ns for file in kept}
@@ -119,14 +119,14 @@ def test_centres_by_distance_are_nearer(full_body_anchors: AnchorPoses) -> None:
     assert of_clusters == pytest.approx(float(after), rel=1e-4)
 
 
-def test_differences_are_of_pairs_and_pictures_are_drawn() -> None:
+def test_differences_are_of_pairs_and_images_are_drawn() -> None:
     rng = np.random.default_rng(1)
     easy = rng.normal(100, 50, 300)
     mean, low, high = paired_difference(easy + 3 + rng.normal(0, 1, 300), easy, np.arange(300))
     assert low < mean < high and high - low < 0.5 and mean == pytest.approx(3, abs=0.2)  # not 50 / sqrt(300)
-    alike = np.repeat(rng.normal(0, 1, 30), 10)  # ten people of one picture are one of them
-    pictures = np.arange(300), np.arange(300) // 10
-    widths = [np.diff(paired_difference(alike, 0 * alike, images)[1:]) for images in pictures]
+    alike = np.repeat(rng.normal(0, 1, 30), 10)  # ten people of one image are one of them
+    groups = np.arange(300), np.arange(300) // 10
+    widths = [np.diff(paired_difference(alike, 0 * alike, images)[1:]) for images in groups]
     assert widths[1] > 2 * widths[0]
 
 

@@ -24,7 +24,7 @@ from lcrnet_d2.evaluation import (
     predictions_from_instances,
     truth_from_dict,
 )
-from lcrnet_d2.evaluation.dataset_metrics import find_people
+from lcrnet_d2.evaluation.matching import find_people
 from lcrnet_d2.evaluation.photos import count_people, person_scores
 from lcrnet_d2.evaluation.report import detected_people
 from lcrnet_d2.predictor import PosePredictor
@@ -78,17 +78,17 @@ def train_whole(study: Study, cfg: CfgNode, iterations: int) -> CfgNode:
 
 @torch.no_grad()
 def predict(cfg: CfgNode, weights: str | None, records: Sequence[Mapping[str, Any]]) -> list[ImagePredictions]:
-    """What a network finds in pictures: NMS, PPI and PPI with heat maps, from one pass."""
+    """What a network finds in images: NMS, PPI and PPI with heat maps, from one pass."""
     network, mapper = PosePredictor(cfg, weights, "cpu").network, LCRNetDatasetMapper(cfg, False)  # pyright: ignore[reportCallIssue]
     out = []
-    for record in tqdm(records, desc="pictures"):
+    for record in tqdm(records, desc="images"):
         (found,) = network([mapper(dict(record))])
         out.append(predictions_from_instances(record, found["instances"]))
     return out
 
 
 def joint_kinds(records: Sequence[Mapping[str, Any]], truths: Sequence[ImageTruth]) -> np.ndarray:
-    """(N, J): 2 a joint that is seen, 1 hidden, 0 outside the picture."""
+    """(N, J): 2 a joint that is seen, 1 hidden, 0 outside the image."""
     people = people_to_find(truths)
     seen = [np.reshape(records[i]["annotations"][m]["keypoints"], (-1, 3))[:, 2] for i, m in people]
     inside = [truths[i].annotated_2d[m] for i, m in people]
