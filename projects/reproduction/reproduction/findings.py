@@ -1,10 +1,10 @@
 """The stages of the findings, in order, and the page of what came out.
 
-regions    what the frozen network sees of every image            regions.py, study.py
+regions    what the frozen network sees of every image              regions.py, study.py
 heads      Table 1's, then those that the best K asks for           heads.py, plan.py
 parts      tables and figures, a JSON file for each                 tables.py, figures below
-images   heat maps, the whole network trained, real photos        images.py
-page       RESULTS.md of all there are
+networks   heat maps, the whole network trained, real photos        networks.py
+page       RESULTS.md of all there are                              claims.py
 """
 
 from __future__ import annotations

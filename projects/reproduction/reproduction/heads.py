@@ -14,8 +14,7 @@ import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
-from detectron2.modeling import build_model
-from detectron2.modeling.roi_heads import build_box_head
+from detectron2.modeling.roi_heads import build_box_head, build_roi_heads
 from detectron2.utils.events import EventStorage
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -157,7 +156,7 @@ def build_heads(cfg: CfgNode, plan: HeadPlan, anchors: AnchorPoses, network: Any
         basis: (D, d) of `regions.feature_basis`.
     """
     torch.manual_seed(plan.seed)
-    heads: Any = build_model(cfg).roi_heads
+    heads: Any = build_roi_heads(cfg, network.backbone.output_shape())
     heads.box_head = build_box_head(cfg, ShapeSpec(channels=basis.shape[1], height=1, width=1))
     heads.box_predictor = _OUTPUTS[plan.labels, plan.regressors](cfg, heads.box_head.output_shape)
     heads.box_predictor.set_anchor_poses(anchors)
