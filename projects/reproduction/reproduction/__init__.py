@@ -1,4 +1,4 @@
-"""The paper's tables and figures as experiments; `projects/reproduction/reproduce.py` is the command."""
+"""The paper's tables and figures: `reproduce.py` on Human3.6M and MPII, `findings.py` on rendered scenes."""
 
 from .targets import TARGETS, reproduce
 

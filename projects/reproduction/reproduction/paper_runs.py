@@ -153,7 +153,7 @@ class PaperRuns:
             raise FileNotFoundError(
                 f"{run.title}: no trained weights at {cfg.OUTPUT_DIR}/model_final.pth. Train them with "
                 f"tools/train_net.py --config-file configs/{run.weights_of or run.config} OUTPUT_DIR {cfg.OUTPUT_DIR}, "
-                "let --train do it (days without a GPU), or take --synthetic"
+                "or let --train do it (days without a GPU)"
             )
         if run.weights_of:  # its own config names the training set; the test set differs only
             train_config(load_config(run.weights_of, self.opts), self.processes)

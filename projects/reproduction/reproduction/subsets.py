@@ -67,3 +67,56 @@ def _marked(annotation: Mapping[str, Any], camera: Mapping[str, float]) -> dict[
         "scale": float((high - low).max()) / PX_PER_SCALE,
         "head_size": _HEAD_M * camera["fx"] / depth,
     }
+
+
+def cut_off(image: np.ndarray, record: dict[str, Any], skeleton: Skeleton) -> tuple[np.ndarray, dict[str, Any]]:
+    """The picture down to the thighs of its largest person, and its dataset dict; joints below stay annotated.
+
+    Args:
+        image: (H, W, 3).
+        record: dataset dict of the picture; it is left as it is.
+
+    Returns:
+        (h, W, 3) and a dict of height h. An image without people stays as it is.
+    """
+    height = record["height"]
+    poses = [np.reshape(a["keypoints"], (-1, 3)) for a in record["annotations"] if "keypoints" in a]
+    if poses:
+        largest = max(poses, key=lambda pose: float(np.prod(np.ptp(pose[:, :2], axis=0))))
+        hips, knees = skeleton.indices(("right_hip", "left_hip")), skeleton.indices(("right_knee", "left_knee"))
+        thighs = float(largest[[*hips, *knees], 1].mean())
+        height = int(np.clip(round(thighs), height // 3, height))
+    return image[:height], record | {"height": height}
+
+
+def by_pose(truths: Sequence[ImageTruth], skeleton: Skeleton) -> dict[str, np.ndarray]:
+    """(N,) bool of kinds of pose, each person in one of the first four, by the angles of trunk and thighs.
+
+    The camera's vertical stands for the world's: cameras are rolled by a few degrees and look a little down.
+    """
+    people = people_to_find(truths)
+    poses = np.array([truths[image].poses_3d[row] for image, row in people]).reshape(len(people), len(skeleton), 3)
+
+    def middle(joint: str) -> np.ndarray:
+        return poses[:, skeleton.indices((f"right_{joint}", f"left_{joint}"))].mean(1)
+
+    def upright(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+        limb = below - above
+        return limb[..., 1] / np.linalg.norm(limb, axis=-1).clip(1e-6)
+
+    trunk = upright(middle("shoulder"), middle("hip"))
+    thighs = np.stack(
+        [
+            upright(poses[:, skeleton.index(f"{s}_hip")], poses[:, skeleton.index(f"{s}_knee")])
+            for s in ("left", "right")
+        ]
+    )
+    wrists = poses[:, skeleton.indices(("left_wrist", "right_wrist")), 1]
+    stands, raised = trunk >= 0.6, (thighs < 0.5).sum(0)
+    return {
+        "standing or walking: trunk and thighs upright": stands & (raised == 0),
+        "one thigh raised: stepping, kicking, kneeling": stands & (raised == 1),
+        "both thighs raised: sitting, squatting": stands & (raised == 2),
+        "trunk bent by more than 53 degrees: lying, crawling, bending, gymnastics": ~stands,
+        "a hand above the head": wrists.min(1) < poses[:, skeleton.index("head"), 1],
+    }

@@ -6,8 +6,7 @@ import torch
 
 from lcrnet_d2.evaluation import truth_from_dict
 from lcrnet_d2.structures import BODY13
-from reproduction.sets import cut_off
-from reproduction.subsets import by_facing, by_joints_inside, with_mpii_marks
+from reproduction.subsets import by_facing, by_joints_inside, by_pose, cut_off, with_mpii_marks
 from tests_support import person, seen_at, standing_pose
 
 CAMERA = {"fx": 400.0, "fy": 400.0, "cx": 160.0, "cy": 120.0}
@@ -66,3 +65,20 @@ def test_pictures_are_cut_at_the_largest_persons_thighs() -> None:
     truth = truth_from_dict(cut_record, 13)
     assert truth.annotated_2d[1].sum() == 9 and truth.measured_3d[1].all()  # knees and ankles gone from 2D
     assert cut_off(picture, image(), BODY13)[1]["height"] == 240
+
+
+def test_kinds_of_pose_are_told_apart_by_trunk_and_thighs() -> None:
+    def of(**joints: tuple[float, float, float]) -> torch.Tensor:
+        pose = standing_pose().clone()
+        for name, place in joints.items():
+            pose[BODY13.index(name)] = torch.tensor(place)
+        return pose
+
+    sits = of(left_knee=(0.1, 0.25, -0.4), right_knee=(-0.1, 0.25, -0.4))
+    steps = of(left_knee=(0.1, 0.25, -0.4))
+    lies = standing_pose()[:, [1, 0, 2]]
+    waves = of(right_wrist=(-0.2, -0.8, 0.0))
+    poses = [standing_pose(), sits, steps, lies, waves]
+    record = image(*(person(pose, seen_at(pose, 160, 120, 60)) for pose in poses))
+    kinds = by_pose([truth_from_dict(record, 13)], BODY13)
+    assert [np.flatnonzero(members).tolist() for members in kinds.values()] == [[0, 4], [2], [1], [3], [3, 4]]
