@@ -58,7 +58,7 @@ def _config(folder: Path, batch: int, workers: int, settings: Settings) -> CfgNo
 def _steps(cfg: CfgNode, steps: int, warm: int) -> tuple[float, float]:
     """Seconds of a step, and of waiting for its data, after so many to warm up."""
     trainer = LCRNetTrainer(cfg)
-    trainer.model.roi_heads.box_predictor.set_anchor_poses(random_anchors(20))
+    trainer._trainer.model.roi_heads.box_predictor.set_anchor_poses(random_anchors(20))
     waiting, started = 0.0, 0.0
     with EventStorage() as storage:
         for trainer.iter in range(warm + steps):
