@@ -6,6 +6,7 @@ import os
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.utils.events import EventStorage
@@ -58,7 +59,8 @@ def _config(folder: Path, batch: int, workers: int, settings: Settings) -> CfgNo
 def _steps(cfg: CfgNode, steps: int, warm: int) -> tuple[float, float]:
     """Seconds of a step, and of waiting for its data, after so many to warm up."""
     trainer = LCRNetTrainer(cfg)
-    trainer._trainer.model.roi_heads.box_predictor.set_anchor_poses(random_anchors(20))
+    network: Any = trainer._trainer.model
+    network.roi_heads.box_predictor.set_anchor_poses(random_anchors(20))
     waiting, started = 0.0, 0.0
     with EventStorage() as storage:
         for trainer.iter in range(warm + steps):
