@@ -33,7 +33,7 @@ from .claims import claims_table
 from .figure5 import CASES, draw_figure_5, exemplary_cases, pair_found_people
 from .figure6 import draw_figure_6
 from .heads import HeadPlan
-from .judging import T_3D, KnownSet, decode, judge, paired_difference, predictions_of, thresholds_of
+from .judging import T_3D, KnownSet, judge, paired_difference, predictions_of, thresholds_of
 from .networks import assemble, joint_errors, joint_kinds, photo_scores, predict, train_whole
 from .people_errors import PeopleErrors
 from .regions import RegionSet
@@ -125,11 +125,10 @@ def _grid_file(study: Study, best: int, t_3d: float) -> Path:
 def grid_row(study: Study, best: int, t_3d: float) -> None:
     """One T_3D with every IoU threshold: errors of NMS and PPI."""
     heads, val, test = study.trained_heads(study.questions.of_k(best)[0]), study.known("val"), study.known("test")
-    decoded = [decode(heads, known.regions) for known in (val, test)]
-    rules, arrays = Rules.of_config(study.cfg), {}
-    for iou in IOU:
-        rule = replace(rules, t_3d=t_3d, iou_threshold=iou)
-        on_val, on_test = (predictions_of(heads, d, k, rule) for d, k in zip(decoded, (val, test), strict=True))
+    rules = [replace(Rules.of_config(study.cfg), t_3d=t_3d, iou_threshold=iou) for iou in IOU]
+    by_iou = zip(IOU, *(predictions_of(heads, known, rules) for known in (val, test)), strict=True)
+    arrays: dict[str, Any] = {}
+    for iou, on_val, on_test in by_iou:
         thresholds = thresholds_of(val, on_val, study.cfg.TEST.LCRNET.MAX_FALSE_POSITIVES)
         for method, errors in judge(test, on_test, thresholds, BODY13).items():
             arrays |= {f"{iou}/{method}/{name}": np.asarray(value) for name, value in vars(errors).items()}
@@ -160,7 +159,7 @@ def figures(study: Study, best: int, folder: Path) -> Part:
     for name, plan in plans.items():
         heads, chosen = study.trained_heads(plan), study.result(plan)
         rules = replace(Rules.of_config(study.cfg), t_3d=chosen["t_3d"])
-        predictions[name] = predictions_of(heads, decode(heads, test.regions), test, rules)
+        (predictions[name],) = predictions_of(heads, test, [rules])
         for method in _METHODS:
             detected = [detected_people(p, method, chosen["thresholds"][method]) for p in predictions[name]]
             single = single_person_errors(records, detected, BODY13)

@@ -15,7 +15,6 @@ from detectron2.structures import Boxes, Instances
 
 from lcrnet_d2.evaluation import ImagePredictions, ImageTruth, choose_score_threshold, predictions_from_instances
 from lcrnet_d2.evaluation.report import detected_people, methods_in
-from lcrnet_d2.modeling.lcr_outputs import PoseProposals
 from lcrnet_d2.modeling.meta_arch import rescale
 from lcrnet_d2.modeling.ppi import Rules
 from lcrnet_d2.structures import AnchorPoses, Skeleton
@@ -23,10 +22,9 @@ from lcrnet_d2.structures import AnchorPoses, Skeleton
 from .people_errors import PeopleErrors, people_errors
 from .regions import RegionSet
 
-__all__ = ["Judged", "KnownSet", "choose_t_3d", "decode", "judge", "paired_difference", "predictions_of"]
+__all__ = ["Judged", "KnownSet", "choose_t_3d", "judge", "paired_difference", "predictions_of"]
 
 T_3D = (0.1, 0.2, 0.3, 0.5)
-_IMAGES = 50
 
 
 @dataclass(frozen=True)
@@ -48,35 +46,27 @@ class Judged:
 
 
 @torch.no_grad()
-def decode(heads: Any, regions: RegionSet) -> list[list[PoseProposals]]:
-    """The pose proposals of some images at a time, px of the network's input."""
-    first, out = 0, []
-    for counts in regions.counts.split(_IMAGES):
-        rows = slice(first, first + int(counts.sum()))
-        predictions = heads.box_predictor(heads.box_head(regions.features[rows].float()[..., None, None]))
-        out.append(heads.box_predictor.inference(predictions, list(regions.boxes[rows].split(counts.tolist()))))
-        first = rows.stop
-    return out
+def predictions_of(heads: Any, known: KnownSet, rules: Sequence[Rules]) -> list[list[ImagePredictions]]:
+    """The people that NMS and PPI make of each image by each of the rules, px of the images.
 
-
-@torch.no_grad()
-def predictions_of(
-    heads: Any, decoded: Sequence[list[PoseProposals]], known: KnownSet, rules: Rules
-) -> list[ImagePredictions]:
-    """The people that NMS and PPI make of pose proposals, px of the images."""
-    heads.rules = rules
-    images = [
-        Instances(tuple(size), proposal_boxes=Boxes(boxes))
-        for size, boxes in zip(
-            known.regions.sizes.tolist(), known.regions.boxes.split(known.regions.counts.tolist()), strict=True
-        )
-    ]
-    predictions: list[ImagePredictions] = []
-    for number, part in enumerate(decoded):
-        which = slice(number * _IMAGES, number * _IMAGES + len(part))
-        records = known.records[which]
-        people = rescale(heads.integrate(part, images[which]), records)
-        predictions += [predictions_from_instances(r, p["instances"]) for r, p in zip(records, people, strict=True)]
+    Pose proposals are kept for some images at a time: of K = 500 there are thousands an image.
+    """
+    regions, predictor = known.regions, heads.box_predictor
+    predictions: list[list[ImagePredictions]] = [[] for _ in rules]
+    first, number = 0, 0
+    for counts in regions.counts.split(max(1, min(50, 5000 // predictor.num_classes))):
+        rows, which = slice(first, first + int(counts.sum())), slice(number, number + len(counts))
+        boxes = list(regions.boxes[rows].split(counts.tolist()))
+        images = [
+            Instances(tuple(size), proposal_boxes=Boxes(of_image))
+            for size, of_image in zip(regions.sizes[which].tolist(), boxes, strict=True)
+        ]
+        decoded = predictor.inference(predictor(heads.box_head(regions.features[rows].float()[..., None, None])), boxes)
+        for found, heads.rules in zip(predictions, rules, strict=True):
+            people = rescale(heads.integrate(decoded, images), known.records[which])
+            pairs = zip(known.records[which], people, strict=True)
+            found += [predictions_from_instances(record, of_image["instances"]) for record, of_image in pairs]
+        first, number = rows.stop, which.stop
     return predictions
 
 
@@ -106,10 +96,9 @@ def choose_t_3d(
     heads: Any, val: KnownSet, rules: Rules, skeleton: Skeleton, most_fp: float
 ) -> tuple[float, dict[str, float]]:
     """T_3D of the least error of PPI on val, over people that it finds with each; the score thresholds with it."""
-    decoded = decode(heads, val.regions)
+    by_t_3d = predictions_of(heads, val, [replace(rules, t_3d=t_3d) for t_3d in T_3D])
     thresholds, errors = {}, {}
-    for t_3d in T_3D:
-        predictions = predictions_of(heads, decoded, val, replace(rules, t_3d=t_3d))
+    for t_3d, predictions in zip(T_3D, by_t_3d, strict=True):
         thresholds[t_3d] = thresholds_of(val, predictions, most_fp)
         errors[t_3d] = judge(val, predictions, {"ppi": thresholds[t_3d]["ppi"]}, skeleton)["ppi"]
     common = np.logical_and.reduce([e.found for e in errors.values()])

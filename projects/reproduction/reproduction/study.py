@@ -33,7 +33,7 @@ from lcrnet_d2.structures.whole_files import save_npz, whole_file, write_json
 from lcrnet_d2.visualization import write_image
 
 from .heads import HeadPlan, Schedule, build_heads, cluster_by_distance, head_config, region_errors, train_head
-from .judging import KnownSet, choose_t_3d, decode, judge, predictions_of
+from .judging import KnownSet, choose_t_3d, judge, predictions_of
 from .people_errors import PeopleErrors, people_to_find
 from .plan import Questions
 from .regions import RegionSet, choose_for_training, feature_basis, pooled_regions, region_mapper, write_regions
@@ -235,7 +235,7 @@ class Study:
         anchors, arrays = self.anchors(plan), {}
         t_3d, thresholds = choose_t_3d(heads, val, rules, BODY13, most_fp)
         for name, known in zip(names, (val, test), strict=True):
-            predictions = predictions_of(heads, decode(heads, known.regions), known, replace(rules, t_3d=t_3d))
+            (predictions,) = predictions_of(heads, known, [replace(rules, t_3d=t_3d)])
             for method, errors in judge(known, predictions, thresholds, BODY13, anchors).items():
                 arrays |= {f"{method}/{name}/{field}": np.asarray(value) for field, value in vars(errors).items()}
         result = {"plan": asdict(plan), **log, "t_3d": t_3d, "thresholds": thresholds}
