@@ -139,7 +139,8 @@ def _add_integration_keys(cfg: CN) -> None:
     # Weight of upper-body classes in the mean of knees and ankles (Eq. 7). 1 in the paper.
     node.LOWER_BODY_WEIGHT = 0.1
     # People with a lower score are not reported by the predictor, nor counted in evaluation. S is a sum that may
-    # exceed 1, hence a key for each method; both are best chosen on validation data (TEST.LCRNET).
+    # exceed 1, hence a key for each method; both are best chosen on validation data (TEST.LCRNET). With
+    # JOINT_REFINEMENT.USUAL_HEAT the PPI threshold is of the score that heat maps give.
     node.SCORE_THRESH_PPI = 0.0
     node.SCORE_THRESH_NMS = 0.0
 
