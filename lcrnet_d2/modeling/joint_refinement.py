@@ -91,7 +91,7 @@ def refine_instances(people: list[Instances], maps: JointMaps, rules: Refinement
 def refine_joints(
     poses: Tensor, spreads: Tensor, scores: Tensor, counts: Sequence[int], maps: JointMaps, rules: RefinementRules
 ) -> tuple[Tensor, Tensor]:
-    """The joints (N, J, 2) px of people, moved as the module says, and the heat (N, J) where they go, 0 where they stay.
+    """The joints (N, J, 2) px of people, moved as the module says; the heat (N, J) where they go, 0 where they stay.
 
     Args:
         poses: (N, J, 2) px, integrated; so many (counts) of each image, one image after the other.
